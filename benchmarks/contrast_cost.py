@@ -23,7 +23,8 @@ from analysis.qk.batching import batches
 from analysis.qk.contrasts import ContrastSpec, build_examples
 from analysis.qk.contrasts.example import Example, Place
 from analysis.qk.covariance import contrastive_covariance
-from analysis.qk.fit import affordable_permutations, reduce_sums, run_batch
+from analysis.qk.fit import affordable_permutations, reduce_sums
+from analysis.qk.runs import run_batch
 from benchmarks.timing import interleaved
 
 

@@ -52,6 +52,12 @@ class LayerSums:
         self._pending: list[tuple[Tensor, Tensor, Batch]] = []
 
     @property
+    def state(self) -> dict[str, Tensor]:
+        """All sums that are tensors, by name; what waits in the buffer is not in them."""
+        names = ("query_sum", "key_sum", "query_gap", "key_mid", "rows", "query_sq", "key_sq", "gap_sum", "gap_sq")
+        return {"sums": self._sums, **{name: getattr(self, name) for name in (*names, "attention", "hits")}}
+
+    @property
     def covariance(self) -> Tensor:
         """Sums of q (weighted key sum)^T by head and channel, (H, C, d, d); what waits in the buffer is not in it."""
         key_heads, group, width, channels, _ = self._shape

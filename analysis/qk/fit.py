@@ -7,7 +7,6 @@ centring without the model.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from math import comb, nan
 from typing import Any
@@ -16,14 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.errors import UserError
+from analysis.engine.spread import Spread
 from analysis.models.loaded_model import LoadedModel
-from analysis.models.recording import LayerAttention, tapped, with_unrotated
-from analysis.models.rotation import no_rotation
-from analysis.progress import Progress, silent
-from analysis.qk.accumulate import LayerSums, on_device
-from analysis.qk.batching import Batch, batches
+from analysis.progress import Check, Progress, no_check, silent
+from analysis.qk.accumulate import LayerSums
+from analysis.qk.batching import batches
 from analysis.qk.contrasts.example import Example
+from analysis.qk.runs import Task, add_run, check_layers, merge, run_batch, runs_of
 
 # Accumulators of the null may take this much; larger models get fewer relabellings, and the page says how many.
 NULL_BYTES = {"cpu": 1 << 30, "cuda": 4 << 30}
@@ -107,6 +105,8 @@ def fit_contrast(
     rotary: str = "post",
     max_tokens: int = 512,
     progress: Progress = silent,
+    check: Check = no_check,
+    spread: Spread | None = None,
 ) -> ContrastFit:
     """Stream the examples through the model once and reduce (arXiv 2602.04752; dossier 1.2, clean form by default).
 
@@ -114,6 +114,7 @@ def fit_contrast(
         permutations: relabellings for the null, fewer where their accumulators would exceed :data:`NULL_BYTES`.
         rotary: "post" for the vectors whose product is the raw logit, "pre" for those before the rotary embedding.
         max_tokens: tokens of one padded batch; ``progress`` is told between batches, with no tap open.
+        spread: what runs the batches, where it has several hands; ``check`` is called while it does.
 
     Raises:
         UserError(field="rotary"): vectors before the rotary embedding of a model that has none, or that cannot be had.
@@ -123,35 +124,29 @@ def fit_contrast(
     permutations = affordable_permutations(loaded, permutations, loaded.device.type)
     sums: dict[int, LayerSums] = {}
     turned: set[int] = set()
-    done = 0
-    for batch in batches(examples, permutations, seed, max_tokens, loaded.tokenizer.pad_token_id or 0):
-        turned |= run_batch(loaded, batch, sums, permutations + 2, rotary)
-        if not done:
-            _check_layers(sums, turned, rotary)
-        done += batch.examples
-        progress(done / len(examples) * 0.95, f"{done:,} of {len(examples):,} examples")
+    packed = batches(examples, permutations, seed, max_tokens, loaded.tokenizer.pad_token_id or 0)
+    if spread is not None and spread.hands > 1:
+        runs = runs_of(packed, spread.hands)
+
+        def told(share: float | None, text: str = "", **facts: Any) -> None:
+            progress(None if share is None else 0.95 * share, f"about {int((share or 0.0) * len(examples)):,} examples")
+
+        for part in spread(add_run, Task(permutations + 2, rotary), runs, progress=told, check=check):
+            turned |= merge(part, sums, loaded.device, permutations + 2)
+    else:
+        done = 0
+        for batch in packed:
+            turned |= run_batch(loaded, batch, sums, permutations + 2, rotary)
+            if not done:
+                check_layers(sums, turned, rotary)
+            done += batch.examples
+            progress(done / len(examples) * 0.95, f"{done:,} of {len(examples):,} examples")
     missing = set(loaded.facts.attention_layers) - set(sums)
     if missing:
         raise RuntimeError(f"layers {sorted(missing)} did not report")
     fit = reduce_sums(sums, (len(examples) + 1) // 2, len(examples) // 2, progress)
     still = np.array([rotary == "pre" and n not in turned for n in fit.layers])
     return replace(fit, **_candidates(examples), still=still)
-
-
-def _check_layers(sums: dict[int, LayerSums], turned: set[int], rotary: str) -> None:
-    """Refuse, after the first batch, what could not be kept as one fit, or would be the fit after the embedding."""
-    shapes = {n: tuple(s.query_sum.shape[::2]) for n, s in sorted(sums.items())}
-    first = next(iter(shapes.items()), None)
-    other = next(((n, shape) for n, shape in shapes.items() if first and shape != first[1]), None)
-    if first and other:
-        said = [f"layer {n} has {heads} of width {width}" for n, (heads, width) in (first, other)]
-        raise UserError(
-            f"The heads of this model differ between layers ({', '.join(said)}), and a fit takes layers of one shape. "
-            "Its attention can be looked at, not fitted.",
-            "model",
-        )
-    if rotary == "pre" and not turned:
-        raise no_rotation()
 
 
 def _candidates(examples: Sequence[Example]) -> dict[str, Any]:
@@ -170,38 +165,6 @@ def affordable_permutations(loaded: LoadedModel, wanted: int, device: str) -> in
     facts = loaded.facts
     each = len(facts.attention_layers) * facts.heads * facts.head_width**2 * 8
     return max(0, min(wanted, NULL_BYTES.get(device, 1 << 30) // max(1, each)))
-
-
-def run_batch(loaded: LoadedModel, batch: Batch, sums: dict[int, LayerSums], channels: int, rotary: str) -> set[int]:
-    """One forward pass over a batch, added to the sums of every layer; gives the layers that rotate, if asked."""
-    here: dict[torch.device, Batch] = {}
-    turned: set[int] = set()
-
-    def add(record: LayerAttention, _output: Tensor) -> None:
-        if record.queries.device.type not in ("cpu", "cuda"):  # no float64 there
-            record = _on_cpu(record)
-        where = record.queries.device
-        if where not in here:
-            here[where] = on_device(batch, where)
-        if record.layer not in sums:
-            _, heads, _, width = record.queries.shape
-            sums[record.layer] = LayerSums(heads, record.keys.shape[1], width, channels, where)
-        queries, keys = record.queries, record.keys
-        if rotary == "pre" and record.unrotated is not None:
-            turned.add(record.layer)
-            queries, keys = record.unrotated
-        sums[record.layer].add(queries, keys, here[where])
-        sums[record.layer].score(record, here[where])
-
-    with tapped(add), with_unrotated(loaded.model) if rotary == "pre" else nullcontext():
-        loaded.forward(batch.ids, batch.mask)
-    return turned
-
-
-def _on_cpu(record: LayerAttention) -> LayerAttention:
-    moved: dict[str, Any] = {n: v.cpu() for n, v in vars(record).items() if isinstance(v, Tensor)}
-    before = record.unrotated
-    return replace(record, **moved, unrotated=None if before is None else (before[0].cpu(), before[1].cpu()))
 
 
 def reduce_sums(sums: dict[int, LayerSums], even: int, odd: int, progress: Progress = silent) -> ContrastFit:

@@ -21,6 +21,7 @@ from analysis.qk.batching import batches
 from analysis.qk.contrasts.example import Example, Place
 from analysis.qk.fit import ContrastFit, fit_contrast
 from tests.unit.tiny_models import tiny_model
+from tests.unit.wired import Wired
 
 NAMES = ("llama", "gemma2", "gpt2")
 KINDS = ("clean", "two prompts", "coded")
@@ -249,6 +250,29 @@ def test_batches_and_buffers_do_not_change_the_result(name: str, kind: str, monk
         scale = 1e-4 * (1 + float(np.nan_to_num(np.abs(reference)).max()))
         for run in runs[1:]:
             assert np.allclose(getattr(run, field.name), reference, rtol=0, atol=scale, equal_nan=True), field.name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rotary", ["post", "pre"])
+def test_runs_of_batches_on_other_nodes_give_the_same_fit(kind: str, rotary: str) -> None:
+    loaded, examples = loaded_tiny("llama"), random_examples(kind)
+    plain, spread = (
+        fit_contrast(loaded, examples, 3, 2, rotary, max_tokens=70, spread=spread)
+        for spread in (None, Wired(loaded, hands=3))
+    )
+    for field in fields(ContrastFit):
+        ours, theirs = (np.asarray(getattr(fit, field.name), float) for fit in (spread, plain))
+        scale = 1e-5 * (
+            1 + float(np.nan_to_num(np.abs(theirs)).max())
+        )  # float64 sums in another order, kept as float32
+        assert np.allclose(ours, theirs, rtol=0, atol=scale, equal_nan=True), field.name
+
+
+def test_what_no_fit_takes_is_refused_by_other_nodes_too() -> None:
+    loaded = loaded_tiny("gpt2")
+    with pytest.raises(UserError) as refusal:
+        fit_contrast(loaded, random_examples(n=8), 2, rotary="pre", spread=Wired(loaded))
+    assert refusal.value.field == "rotary"
 
 
 def test_chance_of_winning_is_that_of_a_random_order() -> None:

@@ -116,8 +116,9 @@ class FitContrast(OnContrast[FittedContrast]):
         examples = fitted_examples(self.contrast, loaded.tokenizer)
         check_lengths(examples, loaded.facts.max_positions, self.contrast.kind)
         fit = fit_contrast(
-            loaded, examples, self.permutations, self.contrast.seed, self.rotary, progress=context.progress
-        )
+            loaded, examples, self.permutations, self.contrast.seed, self.rotary, progress=context.progress,
+            check=context.check, spread=context.spread(loaded),
+        )  # fmt: skip
         parts = {f.name: getattr(fit, f.name) for f in fields(fit)}
         if np.isnan(fit.chance):  # NaN is no JSON
             parts |= {"candidates": None, "chance": None}

@@ -13,6 +13,7 @@ from analysis.activations.store import ActivationStore
 from analysis.engine.memory import Memory
 from analysis.engine.spread import Spread
 from analysis.errors import Cancelled
+from analysis.mfa.em import Worst, expect
 from analysis.mfa.estimator import MixtureOfFactorAnalyzers
 from analysis.mfa.spread import Shards
 from analysis.models.capture import Captured
@@ -59,22 +60,19 @@ class Counted(Wired):
         return super().__call__(function, *rest, **options)
 
 
+def rows_of(store: ActivationStore, held: bool) -> StoreRows:
+    """The rows to fit, or those held out."""
+    count = int(store.split(HELD, SEED, ROWS)[held].sum())
+    return StoreRows(str(store.path), SITE, ROWS, HELD, SEED, held, 0, count)
+
+
 def fitted(
     store: ActivationStore, spread: Spread | None, noise: str = "shared", check: Check = no_check
 ) -> MixtureOfFactorAnalyzers:
     """A fit of more regions than there are, so that some are moved."""
     masks = store.split(HELD, SEED, ROWS)
     kept, held = (store.read(SITE, mask) for mask in masks)
-    shards = None
-    if spread is not None:
-        shards = Shards(
-            spread,
-            *(
-                StoreRows(str(store.path), SITE, ROWS, HELD, SEED, bool(n), 0, int(mask.sum()))
-                for n, mask in enumerate(masks)
-            ),
-            check,
-        )
+    shards = None if spread is None else Shards(spread, rows_of(store, False), rows_of(store, True), check)
     made = MixtureOfFactorAnalyzers(12, 2, noise=noise, batch_size=128, max_iter=8, tol=0.0)  # type: ignore[arg-type]
     return made.fit(kept, validation=held, shards=shards)
 
@@ -82,7 +80,6 @@ def fitted(
 @pytest.mark.parametrize("noise", ["shared", "component"])
 def test_a_fit_on_shards_is_that_on_the_rows_in_memory(store: ActivationStore, noise: str) -> None:
     plain, one, three = (fitted(store, spread, noise) for spread in (None, Counted(1), Counted(3)))
-    assert plain.reseeded_ > 0
     for other in (one, three):
         assert other.n_iter_ == plain.n_iter_ and other.reseeded_ == plain.reseeded_
         assert other.score_ == pytest.approx(plain.score_, abs=1e-6)
@@ -90,6 +87,20 @@ def test_a_fit_on_shards_is_that_on_the_rows_in_memory(store: ActivationStore, n
             ours, theirs = getattr(other.parameters_, name), getattr(plain.parameters_, name)
             assert torch.allclose(ours, theirs, rtol=1e-5, atol=1e-6)  # sums of float64 in another order
     assert CALLS == {"nearest_means", "e_step", "held_score"}
+
+
+def test_the_worst_points_of_all_shards_are_those_of_all_rows(store: ActivationStore) -> None:
+    points, plain = store.read(SITE, store.split(HELD, SEED, ROWS)[0]), fitted(store, None)
+    parameters, found = plain.parameters_, []
+    shards = Shards(Wired(hands=3), rows_of(store, False), rows_of(store, True))
+    passes, _ = shards.passes(torch.zeros(12, dtype=torch.float64), 1.0, 128)
+    for batches in (points.split(128), passes):
+        worst = Worst(20)
+        sums = expect(parameters, batches, worst=worst)
+        found.append((sums, *worst.kept()))
+    assert torch.equal(found[0][1], found[1][1]) and torch.equal(found[0][3], found[1][3])  # type: ignore[arg-type]
+    assert len(points) == found[0][0].rows == found[1][0].rows
+    assert torch.allclose(found[0][0].cross, found[1][0].cross, rtol=1e-12)
 
 
 def test_a_check_that_raises_ends_the_fit(store: ActivationStore) -> None:
@@ -101,8 +112,7 @@ def test_a_check_that_raises_ends_the_fit(store: ActivationStore) -> None:
 
 
 def test_shards_are_all_rows_once_and_begin_with_whole_batches(store: ActivationStore) -> None:
-    mask = store.split(HELD, SEED, ROWS)[0]
-    whole = StoreRows(str(store.path), SITE, ROWS, HELD, SEED, False, 0, int(mask.sum()))
+    mask, whole = store.split(HELD, SEED, ROWS)[0], rows_of(store, False)
     memory = Memory()
     for hands in (1, 3, 50):
         parts = whole.shards(128, hands)
