@@ -1,0 +1,117 @@
+"""Residual stream, attention and MLP of one block at one token as in another prompt: against slow whole passes in which
+the modules of each architecture are changed where they hand on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from analysis.errors import Cancelled, UserError
+from analysis.models.ablation import plain_logits
+from analysis.models.hooks import layout
+from analysis.models.loaded_model import LoadedModel
+from analysis.models.midway import last_logits
+from analysis.models.pairing import check_pairs, paired, shared_start
+from analysis.models.site_patches import ALL, SITE_KINDS, _batch, _given, site_patches
+from tests.unit.test_token_heads import IDS, NAMES, PROJECTION, loaded
+
+OTHER = [*IDS[:3], 50, 51, IDS[4], *IDS[5:10], 60, IDS[11]]  # a token of it is two here, and one is another
+PAIRS = paired(IDS, OTHER)
+
+
+def module_of(one: LoadedModel, name: str, kind: str, layer: int) -> nn.Module:
+    """What hands on a site's activation: the block, its output projection (patched behind it), its MLP."""
+    block: Any = layout(one).blocks[layer]
+    if kind == "residual":
+        return block
+    return block.mlp if kind == "mlp" else block.get_submodule(PROJECTION.get(name, "self_attn.o_proj"))
+
+
+def hidden(out: Any) -> Tensor:
+    return out[0] if isinstance(out, tuple) else out
+
+
+def slow(one: LoadedModel, name: str, kind: str, layer: int, pairs: list[tuple[int, int]]) -> Tensor:
+    """Logits (V,) of a whole pass over IDS with what the module gave on OTHER at the paired tokens."""
+    module, theirs = module_of(one, name, kind, layer), []
+    handle = module.register_forward_hook(lambda _m, _a, out: theirs.append(hidden(out).clone()))
+    one.model(torch.tensor([OTHER]), use_cache=False)
+    handle.remove()
+
+    def put(_module: nn.Module, _args: Any, out: Any) -> Any:
+        x = hidden(out).clone()
+        for mine, other in pairs:
+            x.view(len(IDS), -1)[mine] = theirs[0].view(len(OTHER), -1)[other]
+        return (x, *out[1:]) if isinstance(out, tuple) else x
+
+    handle = module.register_forward_hook(put)
+    logits = one.model(torch.tensor([IDS]), use_cache=False).logits[0, -1]
+    handle.remove()
+    return logits
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_patch_is_what_a_whole_pass_with_the_module_changed_says(name):
+    one = loaded(name)
+    before, answer = plain_logits(one, IDS), plain_logits(one, OTHER)
+    near = 1e-4 * max(1, float(before.abs().max()))
+    tried = [PAIRS[3], PAIRS[-1]]
+    for kind in SITE_KINDS:
+        found = {(p.layer, p.at): p.logits for batch in site_patches(one, IDS, OTHER, tried, kind) for p in batch}
+        assert list(found) == [(n, at) for n in range(4) for at in (tried[0][0], tried[1][0], ALL)]
+        for layer, at, pairs in ((0, tried[0][0], tried[:1]), (2, tried[1][0], tried[1:]), (3, ALL, tried)):
+            want = slow(one, name, kind, layer, list(pairs))
+            assert (found[layer, at] - want).abs().max() < near, (kind, layer)
+        # What a pair of the last tokens hands on behind the last block is the other prompt's answer.
+        if kind == "residual":
+            assert (found[3, tried[1][0]] - answer).abs().max() < near
+            assert (found[3, tried[0][0]] - before).abs().max() < near
+        assert (found[1, tried[1][0]] - before).abs().max() > 2 * near
+    assert torch.equal(plain_logits(one, IDS), before)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_everything_patched_is_the_other_answer_and_nothing_patched_is_bit_for_bit_the_own(name):
+    one = loaded(name)
+    same = [5, *IDS[1:]]  # of the same length, so every token has a partner at its own place
+    answer = plain_logits(one, same)
+    every = [(n, n) for n in range(len(IDS))]
+    whole = [p for batch in site_patches(one, IDS, same, every, "residual") for p in batch if p.at == ALL]
+    assert len(whole) == 4
+    for patch in whole:
+        assert (patch.logits - answer).abs().max() < 1e-4 * max(1, float(answer.abs().max()))
+    bare = last_logits(one, torch.tensor([IDS] * 4))
+    for kind in SITE_KINDS:
+        given = _given(one, IDS, kind, [2])[2]
+        nothing = _batch(one, IDS, 2, kind, given, [(0, [])] * 4, None)
+        assert torch.equal(torch.stack([row.logits for row in nothing]), bare)
+        # From its own run it is what it was, but for the rounding of another number of rows.
+        own = _batch(one, IDS, 2, kind, given, [(0, [(0, 0)]), (5, [(5, 5)]), (ALL, every), (7, [])], None)
+        assert (torch.stack([row.logits for row in own]) - bare).abs().max() < 1e-4 * max(1, float(bare.abs().max()))
+
+
+def test_tokens_are_paired_by_slot_and_what_has_no_partner_is_left():
+    assert paired([1, 2, 3, 4], [1, 9, 3, 4]) == ((0, 0), (1, 1), (2, 2), (3, 3))
+    # Two tokens in place of one: the last of them stands for both.
+    assert paired([1, 2, 3, 4], [1, 8, 9, 3, 4]) == ((0, 0), (1, 2), (2, 3), (3, 4))
+    assert paired([1, 2, 3, 4], [1, 3, 4]) == ((0, 0), (2, 1), (3, 2))
+    assert paired([1, 2], [3, 4, 5])[-1] == (1, 2)  # the last tokens ask, whatever they are
+    assert shared_start([1, 2, 3], [1, 2, 4]) == 2 and shared_start([1, 2], [1, 2, 3]) == 2
+    assert dict(PAIRS)[3] == 4 and PAIRS[-1] == (11, 12)
+    check_pairs(PAIRS, 12, 13)
+    for pairs, said in (([(12, 0)], "Pair them anew"), ([(1, 1), (1, 2)], "two partners"), ([(1, 3), (2, 3)], "other")):
+        with pytest.raises(UserError, match=said):
+            check_pairs(pairs, 12, 13)
+
+
+def test_it_ends_between_two_batches_and_leaves_nothing_behind():
+    one = loaded("llama")
+    runs = site_patches(one, IDS, OTHER, PAIRS, "mlp")
+    with pytest.raises(Cancelled):
+        for _ in runs:
+            raise Cancelled
+    runs.close()
+    assert not any("forward" in vars(block) for block in layout(one).blocks)
