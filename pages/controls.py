@@ -104,6 +104,8 @@ CONTROLS: dict[str, Table] = {
     "PatchParts": _HEAD | _TARGET | {"other": "out-other", "what": "out-what", "at": "out-at"},
     **dict.fromkeys(("CorpusPlan", "CorpusScores"), _MODEL | {"passages": "texts-count", "tokens": None}),
     "PatternHeads": _PROMPT | {"cells": "drawn-named"},
+    "PairTokens": _PROMPT | {"query": None, "other": "site-other", "pairs": None},
+    "PatchSites": _HEAD | _TARGET | {"other": "site-other", "site": "site-kind", "pairs": None},
     "SwapRow": _SWAP | nothing("draws"),
     "SwapPrediction": _SWAP,
     "Alignment": _HEAD | _RANK | {"feature": "active"},

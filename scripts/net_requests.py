@@ -172,6 +172,17 @@ PROMPTS = (
     Request("scores over texts", "CorpusScores", {"passages": 4, "tokens": 16}),
     Request("heads by a drawn pattern", "PatternHeads", {"text": FERRY, "cells": [[5, 4], [9, 8], [28, 5]]}),
     Request("a drawn key after its query", "PatternHeads", {"text": FERRY, "cells": [[4, 5]]}, refused=True),
+    Request("tokens of two prompts paired", "PairTokens", {n: CAPITAL[n] for n in ("text", "other")}),
+    Request(
+        "falls token by token from a longer prompt",
+        "PatchSites",
+        {"text": "The cat sat", "other": "The old dog sat", "site": "attention"},
+    ),
+    Request(
+        "falls token by token, paired by hand",
+        "PatchSites",
+        {"text": "The cat sat", "other": "A dog sat", "site": "mlp", "pairs": [[1, 1]]},
+    ),
     Request("falls without each head", "AblateParts", {"text": "The cat sat on the mat, the cat", "baseline": "zero"}),
     Request("falls with outputs of other texts", "AblateParts", {"text": "The cat sat", "baseline": "resampled"}),
     Request("falls with queries of another prompt", "PatchParts", CAPITAL),

@@ -28,6 +28,7 @@ from pages.attention import (
     patch,
     proof,
     reading,
+    sites,
     steered,
     target,
     why_moved,
@@ -57,6 +58,7 @@ CALLBACKS = (
     patch,
     proof,
     reading,
+    sites,
     steered,
     target,
     why_moved,
@@ -90,6 +92,7 @@ def layout(**query: str) -> Node:
                     dbc.Tab(matrix_tab(), tab_id="why", label="Whole head"),
                     dbc.Tab(swap_tab(), tab_id="swap", label="What if"),
                     dbc.Tab([*patch.patch_row(), *evidence_tab()], tab_id="evidence", label="Evidence"),
+                    dbc.Tab(sites.two_prompts(), tab_id="both", label="Two prompts"),
                     dbc.Tab(map_tab(), tab_id="map", label="Map"),
                     dbc.Tab(overlap_tab(), tab_id="overlap", label="Alignment and overlap"),
                     dbc.Tab(

@@ -34,6 +34,7 @@ from analysis.qk.answers.prompt import (
     SignedCells,
     SwapEffect,
 )
+from analysis.qk.answers.sites import PatchedSites
 from analysis.qk.answers.token import HeadSources, Split, Target, TokenAblation, TokenHeads, TokenPatch, TokenPath
 from analysis.view_ref import QuestionRef, ViewRef
 from components.findings.exhibit import plain_figure
@@ -48,6 +49,7 @@ from components.qk.heads import HeadOptions, heads_of_feature, heads_of_prompt, 
 from components.qk.maps import MapOptions, overlap_matrices, prompt_map, trial_map
 from components.qk.patch_view import PatchOptions, patched_by_rank, patched_shares
 from components.qk.prompt_parts import AnswerOptions, attention_answer, contrast_examples, prompt_text
+from components.qk.site_view import SiteOptions, sites_patched
 from components.qk.token_heads import (
     SourceOptions,
     heads_before,
@@ -128,6 +130,18 @@ OVER_TEXTS = CorpusHeads(
     SCORE_ORDER, 9, 64, (9,) * 6, *[RANDOM.random((6, 2, 3)).astype(np.float32) for _ in range(2)], np.ones((6, 2))
 )
 AS_DRAWN = DrawnHeads(WRITES, abs(WRITES), 0.3, 0.4, 40, 3, 4)
+SITES = PatchedSites(
+    TARGET,
+    "residual",
+    3.0,
+    -1.0,
+    tuple(WORDS),
+    ("the", "<i>", "x", "dog", "the", "<b>"),
+    ((0, 0), (1, 1), (2, 3)),
+    1,
+    *[np.array([[0, 2.5, 0.1], [0, 0.1, 3.9]], np.float32) for _ in range(2)],
+    *[np.ones(2, np.float32)] * 2,
+)
 WAYS = TokenPath(*(getattr(TAKEN_OUT, f.name) for f in fields(TAKEN_OUT)), 5, 3, "query", None)
 SOURCES = HeadSources(TARGET, 1.5, 1e-7, *[RANDOM.random(5).astype(np.float32) for _ in range(3)])
 DRAWN: list[tuple[View[Any], tuple[Any, ...], Any]] = [
@@ -154,6 +168,8 @@ DRAWN: list[tuple[View[Any], tuple[Any, ...], Any]] = [
     (heads_of_token, (READING, WRITING), HeadOptions("writes", ranked=True, chosen=(1, 2))),
     (heads_taken_out, (READING, TAKEN_OUT), HeadOptions("falls")),
     (heads_patched, (READING, MADE_AS), HeadOptions("falls")),
+    (sites_patched, (SITES,), SiteOptions()),
+    (sites_patched, (SITES,), SiteOptions("kl")),
     (heads_as_drawn, (READING, AS_DRAWN), HeadOptions("drawn")),
     (heads_over_texts, (READING, OVER_TEXTS), HeadOptions("texts-entropy", chosen=(1, 2))),
     (heads_before, (READING, WAYS), HeadOptions("falls", chosen=(1, 2))),

@@ -43,6 +43,7 @@ from analysis.qk.ops.features import (
 )
 from analysis.qk.ops.patch import PatchSubspace
 from analysis.qk.ops.prompt import Alignment, AttentionRow, HeadAttention, PlaceOnMap, TracePrompt
+from analysis.qk.ops.sites import PatchSites
 from analysis.qk.ops.swap import SwapPrediction, SwapRow
 from analysis.qk.ops.token import OnToken, WritingSources
 from analysis.qk.ops.validation import Invariants
@@ -62,6 +63,7 @@ OTHER: dict[str, Any] = {
     "equal": "kl",
     "heads": ((2, 1), (3, 0)),
     "cells": ((2, 1), (3, 0)),
+    "pairs": ((2, 1), (3, 0)),
     **{"artefact": "study", "name": "taken", "contrast": ContrastSpec("induction", 9), "repository": "owner/name"},
     **{"revision": "v1", "file": "00", "layout": "authors", "since": 1.7e9},
     "held_out": HeldOut(layer=1),
@@ -174,6 +176,8 @@ def altered(operation: Operation, name: str) -> Operation:
     value = getattr(operation, name)
     if name == "source" and isinstance(operation, OfOthello):
         other = "owner/name"
+    elif name == "site" and isinstance(operation, PatchSites):
+        other = "mlp"
     elif name == "features" and not isinstance(value, tuple):
         other = value + 1
     elif name == "edits" and isinstance(operation, FaithIntervene):
@@ -266,6 +270,8 @@ def test_unknown_settings_and_operations_are_refused(name: str) -> None:
         ("PatchParts", {"what": "nothing"}, "what"),
         ("PathParts", {"side": "both"}, "side"),
         ("PatternHeads", {"cells": [[1]]}, "cells"),
+        ("PatchSites", {"site": "mlp_hidden"}, "site"),
+        ("PatchSites", {"pairs": [[1]]}, "pairs"),
         ("PatternHeads", {"cells": [[1, -1]]}, "cells"),
         ("CorpusScores", {"passages": 1}, "passages"),
         ("FitContrast", {"permutations": 101}, "permutations"),

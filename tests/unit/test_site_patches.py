@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,9 @@ from analysis.models.loaded_model import LoadedModel
 from analysis.models.midway import last_logits
 from analysis.models.pairing import check_pairs, paired, shared_start
 from analysis.models.site_patches import ALL, SITE_KINDS, _batch, _given, site_patches
-from tests.unit.test_token_heads import IDS, NAMES, PROJECTION, loaded
+from analysis.qk.ops.sites import PairTokens, PatchSites
+from components.qk.site_view import SiteOptions, claim, sites_patched
+from tests.unit.test_token_heads import IDS, NAMES, PROJECTION, TEXT, context, loaded  # noqa: F401
 
 OTHER = [*IDS[:3], 50, 51, IDS[4], *IDS[5:10], 60, IDS[11]]  # a token of it is two here, and one is another
 PAIRS = paired(IDS, OTHER)
@@ -115,3 +118,36 @@ def test_it_ends_between_two_batches_and_leaves_nothing_behind():
             raise Cancelled
     runs.close()
     assert not any("forward" in vars(block) for block in layout(one).blocks)
+
+
+def test_the_operation_pairs_by_slot_or_by_hand_and_refuses_in_words(context):  # noqa: F811
+    other = TEXT.replace("lamp", "lantern").replace("key", "coin")
+    pairs = PairTokens(text=TEXT, other=other).run(context)
+    assert pairs.pairs[-1] == (len(pairs.labels) - 1, len(pairs.others) - 1) and pairs.seconds > 0
+    told: list[str] = []
+    context.on_progress = lambda facts: told.append(facts["text"])
+    found = PatchSites(text=TEXT, other=other).run(context)
+    assert found.pairs == pairs.pairs and found.falls.shape == (4, len(found.pairs)) and told[-1].startswith("64 of 64")
+    alike = [n for n, (a, b) in enumerate(found.pairs) if a == b < found.same]
+    assert found.same > 0 and not found.falls[:, alike].any() and np.isfinite(found.falls).all()
+    gap = found.total - found.other_total
+    assert found.falls[3, -1] == pytest.approx(gap, abs=1e-4) and found.kl[3, -1] > 0
+    by_hand = ((5, 6), (len(pairs.labels) - 1, len(pairs.others) - 1))
+    one = PatchSites(text=TEXT, other=other, site="mlp", pairs=by_hand).run(context)
+    assert one.pairs == by_hand and one.falls.shape == (4, 2)
+    assert (
+        "Without a partner, so left as they are: of this prompt 0" in sites_patched(one, SiteOptions(), "light").caption
+    )
+    assert "of what the prompts differ by" in claim(found)
+    # Asked within the prompt, the other is cut at the partner of the query.
+    early = PairTokens(text=TEXT, other=other, query=3).run(context)
+    assert len(early.labels) == 4 and early.others == pairs.others[: dict(pairs.pairs)[3] + 1]
+    for asked, said in (
+        (PatchSites(text=TEXT), "Write the other prompt"),
+        (PatchSites(text=TEXT, other=TEXT), "are the same"),
+        (PatchSites(text=TEXT, other=other, pairs=((0, 0),)), "Pair later ones"),
+        (PatchSites(text=TEXT, other=other, pairs=((1, 1), (1, 2))), "two partners"),
+        (PatchSites(text=TEXT, other=other, query=3, pairs=((5, 6),)), "has no partner"),
+    ):
+        with pytest.raises(UserError, match=said):
+            asked.run(context)

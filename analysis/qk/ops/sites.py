@@ -1,0 +1,159 @@
+"""Operations on two prompts: which tokens stand for which, and what each place of the model carries at each of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import numpy as np
+
+from analysis.engine.context import Context
+from analysis.engine.question import Kind
+from analysis.errors import UserError
+from analysis.fields import Choice, Whole, whole
+from analysis.qk.answers.sites import PatchedSites, TokenPairs
+from analysis.qk.ops.parts import shortened
+from analysis.qk.ops.prompt import OnPrompt
+from analysis.qk.ops.token import OnToken, difference, target_of
+
+if TYPE_CHECKING:
+    from analysis.models.loaded_model import LoadedModel
+    from analysis.models.pairing import Pair
+
+_BATCHED = 0.3
+"""Time of a token in a patched batch, in that of the short probe after loading: half of the blocks run, many rows at
+once."""
+
+
+@dataclass(frozen=True)
+class _Both:
+    """Token ids of both prompts, each up to where it is asked, and their pairs."""
+
+    ids: list[int]
+    other: list[int]
+    pairs: tuple[Pair, ...]
+
+
+def _both(context: Context, asked: OnPrompt[object], text: str, at: int, given: tuple[Pair, ...] = ()) -> _Both:
+    """Both prompts up to the query ``at`` (-1: their last tokens), and the pairs ``given`` or else those by slot.
+
+    A query within the prompt is asked in the other one at the token that it is paired with.
+    """
+    from analysis.models.pairing import check_pairs, paired
+    from analysis.models.prompts import encode_prompt
+
+    if not text.strip():
+        raise UserError("Write the other prompt.", "other")
+    trace, _, count = asked.trace(context)
+    query = count - 1 if at < 0 else at
+    whole(query, 0, len(trace.ids) - 1, "token", "The token's position")
+    ids = list(trace.ids[: query + 1])
+    other = encode_prompt(context.model(asked.model), text, asked.chat)
+    if given:
+        check_pairs(given, len(trace.ids), len(other))
+    if query < count - 1:
+        partner = dict(given or paired(trace.ids[:count], other)).get(query)
+        if partner is None:
+            raise UserError(
+                f"Token {query}, which asks, has no partner in the other prompt. Pair it by hand, or ask at the last "
+                "token.",
+                "pairs",
+            )
+        other = other[: partner + 1]
+    if ids == other:
+        raise UserError("Both prompts are the same up to the query, so nothing can be patched.", "other")
+    # What comes after the query is read by nothing that is asked here.
+    pairs = tuple((a, b) for a, b in given or paired(ids, other) if a <= query and b < len(other))
+    return _Both(ids, other, pairs)
+
+
+def _labels(loaded: LoadedModel, ids: list[int]) -> tuple[str, ...]:
+    from analysis.models.prompts import token_labels
+
+    return tuple(token_labels(loaded.tokenizer, ids))
+
+
+@dataclass(frozen=True)
+class PairTokens(OnPrompt[TokenPairs]):
+    """The tokens of this prompt and of an ``other`` one up to the query (-1: the last token), paired by slot."""
+
+    query: Annotated[int, Whole(-1, 10**6, words="The query")] = -1
+    other: str = ""
+
+    def run(self, context: Context) -> TokenPairs:
+        loaded = context.model(self.model)
+        both = _both(context, self, self.other, self.query)
+        rows = loaded.facts.layers * (len(both.pairs) + 1)
+        seconds = rows * len(both.ids) * loaded.facts.seconds_per_token * _BATCHED
+        return TokenPairs(_labels(loaded, both.ids), _labels(loaded, both.other), both.pairs, seconds)
+
+
+@dataclass(frozen=True)
+class PatchSites(OnToken[PatchedSites]):
+    """By how much a predicted token falls with a ``site`` of each block at each token as in the prompt ``other``.
+    ``pairs``: which tokens stand for which, by hand; without any they are paired by slot."""
+
+    kind: ClassVar[Kind] = "job"
+
+    other: str = ""
+    site: Annotated[str, Choice(("residual", "attention", "mlp"), words="The site")] = "residual"
+    pairs: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if any(not isinstance(pair, tuple | list) or len(pair) != 2 for pair in self.pairs):
+            raise UserError("A pair is a token of this prompt and one of the other, each by its number.", "pairs")
+        for value in (value for pair in self.pairs for value in pair):
+            whole(value, 0, 10**6, "pairs", "The number of a token")
+        object.__setattr__(self, "pairs", tuple((pair[0], pair[1]) for pair in self.pairs))
+
+    def describe(self) -> str:
+        return f"Patch “{shortened(self.text)}” from “{shortened(self.other)}” token by token"
+
+    def run(self, context: Context) -> PatchedSites:
+        from analysis.models.ablation import plain_logits
+        from analysis.models.pairing import shared_start
+        from analysis.models.site_patches import ALL, site_layers, site_patches
+
+        loaded = context.model(self.model)
+        both = _both(context, self, self.other, self.query, self.pairs)
+        ids, other, pairs = both.ids, both.other, both.pairs
+        same = shared_start(ids, other)
+        run = [(a, b) for a, b in pairs if not a == b < same]
+        if not run:
+            raise UserError(
+                "The tokens that are paired are the first ones, which are the same in both prompts, so nothing would "
+                "change. Pair later ones.",
+                "pairs",
+            )
+        layers = site_layers(loaded, self.site)  # type: ignore[arg-type]
+        if not layers:
+            raise UserError("This site cannot be reached in any block of this model. Take the residual stream.", "site")
+        plain = plain_logits(loaded, ids)
+        target = target_of(loaded, plain, len(ids) - 1, self.token, self.against)
+        total, before = difference(plain, target), plain.double().log_softmax(-1)
+        falls, moved = (np.full((loaded.facts.layers, len(pairs) + 1), np.nan, np.float32) for _ in range(2))
+        falls[layers], moved[layers] = 0, 0
+        column = {mine: n for n, (mine, _) in enumerate(pairs)} | {ALL: len(pairs)}
+        done, count = 0, len(layers) * (len(run) + 1)
+        for batch in site_patches(loaded, ids, other, run, self.site):  # type: ignore[arg-type]
+            for one in batch:
+                after = one.logits.double().log_softmax(-1)
+                falls[one.layer, column[one.at]] = total - difference(one.logits, target)
+                moved[one.layer, column[one.at]] = max(0.0, float((before.exp() * (before - after)).sum()))
+            done += len(batch)
+            context.progress(done / count, f"{done} of {count} places, block {batch[-1].layer}")
+        return PatchedSites(
+            target,
+            self.site,
+            total,
+            difference(plain_logits(loaded, other), target),
+            _labels(loaded, ids),
+            _labels(loaded, other),
+            pairs,
+            same,
+            falls[:, :-1],
+            moved[:, :-1],
+            falls[:, -1],
+            moved[:, -1],
+        )

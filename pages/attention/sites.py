@@ -1,0 +1,198 @@
+"""The tab *Two prompts*: a clean and a corrupted prompt side by side, their tokens paired, and what each block's site
+carries at each token. The tokens are drawn and paired in the browser (assets/pairs.js)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import partial
+
+import dash_bootstrap_components as dbc
+from dash import Input, Output, State, callback, clientside_callback, dcc, html, no_update
+from dash.exceptions import PreventUpdate
+
+from analysis.errors import UserError
+from analysis.qk.ops.sites import PairTokens, PatchSites
+from analysis.spoken import duration
+from components.kit.card import Card
+from components.kit.names import named, progress
+from components.kit.panels import user_error
+from components.kit.types import Json, Node, Outputs, Relay
+from components.qk.site_view import HEIGHT, SiteOptions, claim, sites_patched
+from pages.attention.opening import prompt_arguments
+from pages.attention.reading import reading_of
+from pages.cards import card_callbacks, content
+from pages.common import ask_for, ask_job, reply_of
+
+SITES_CARD = Card("sites", "Which place carries it", HEIGHT, start="Write the other prompt, then press “Patch each”")
+card_callbacks(SITES_CARD)
+_SITES = [
+    {"label": "residual stream", "value": "residual"},
+    {"label": "attention", "value": "attention"},
+    {"label": "MLP", "value": "mlp"},
+]
+_UNITS = [{"label": "chosen tokens", "value": "nats"}, {"label": "all tokens (KL)", "value": "kl"}]
+
+
+def two_prompts() -> list[Node]:
+    """The tab."""
+    return [
+        *(dcc.Store(id=name) for name in ("site-both", "site-pairs", "site-asked")),
+        html.Div(
+            [
+                named(
+                    "The other prompt",
+                    dbc.Input(id="site-other", placeholder="this prompt with another word", size="sm", debounce=True),
+                    "attn-both-other",
+                ),
+                named("Site", dbc.RadioItems(_SITES, "residual", id="site-kind", inline=True), "attune-inline"),
+                html.Button("Patch each", id="site-start", className="attune-button attune-primary", type="button"),
+                html.Button("Cancel", id="site-stop", className="attune-button", type="button", disabled=True),
+                progress("site-bar", "patching token by token"),
+                html.Span(id="site-text", className="attune-note", **{"aria-live": "polite"}),
+                html.Span(id="site-cost", className="attune-note", **{"aria-live": "polite"}),
+            ],
+            className="attune-row",
+        ),
+        html.Div(
+            [
+                html.Span("this", className="attune-note"),
+                html.Div(id="pair-mine", className="attune-strip", role="group", **{"aria-label": "this prompt"}),
+                html.Span("other", className="attune-note"),
+                html.Div(id="pair-theirs", className="attune-strip", role="group", **{"aria-label": "other prompt"}),
+            ],
+            className="attn-both",
+        ),
+        html.Div(
+            [
+                html.Span(
+                    "Press a token, then one of the other prompt, to pair them; twice the same to part it.",
+                    className="attune-note",
+                ),
+                html.Button("Pair by slot", id="site-slot", className="attune-small", type="button"),
+            ],
+            className="attune-inline",
+        ),
+        html.Div(id="site-error"),
+        html.Div(id="site-pairs-error"),
+        html.Div(id="site-sink", hidden=True),
+        html.Div(id="site-claim", **{"aria-live": "polite"}),
+        SITES_CARD.layout(
+            named("What is measured", dbc.RadioItems(_UNITS, "nats", id="site-unit", inline=True), "attune-inline")
+        ),
+    ]  # fmt: skip
+
+
+@callback(
+    Output("site-both", "data"),
+    Output("site-pairs", "data", allow_duplicate=True),
+    Output("site-pairs-error", "children"),
+    Output("site-cost", "children"),
+    Input("site-other", "value"),
+    Input("reading", "data"),
+    Input("query", "data"),
+    Input("site-slot", "n_clicks"),
+    State("session", "data"),
+    prevent_initial_call=True,
+)
+def pair_tokens(
+    other: str | None, question: Json, query: int | None, _clicks: int | None, session: str
+) -> tuple[Json, None, Node, str]:
+    """Both prompts' tokens, paired by slot; another prompt or query takes away what was paired by hand."""
+    if not question or query is None or not (other or "").strip():
+        return None, None, None, ""
+    arguments = prompt_arguments(reading_of(question))
+    reply, panel = ask_for(
+        lambda: PairTokens(**arguments, query=query, other=other or ""), session, "pairs", PairTokens
+    )
+    if reply is None:
+        return None, None, panel, ""
+    found = asdict(reply.answer)
+    return {k: found[k] for k in ("labels", "others", "pairs")}, None, None, f"about {duration(reply.answer.seconds)}"
+
+
+@callback(
+    Output("site-asked", "data"),
+    Output("site-error", "children"),
+    Input("site-start", "n_clicks"),
+    State("reading", "data"),
+    State("query", "data"),
+    State("asked-token", "value"),
+    State("asked-over", "value"),
+    State("site-other", "value"),
+    State("site-kind", "value"),
+    State("site-pairs", "data"),
+    State("session", "data"),
+    State("address", "data"),
+    background=True,
+    progress=[Output("site-bar", "value"), Output("site-text", "children")],
+    progress_default=["0", ""],
+    running=[(Output("site-start", "disabled"), True, False), (Output("site-stop", "disabled"), False, True)],
+    cancel=[Input("site-stop", "n_clicks")],
+    interval=300,
+    prevent_initial_call=True,
+)
+def patch_sites(
+    set_progress: Relay,
+    clicks: int | None,
+    question: Json,
+    query: int | None,
+    token: int | None,
+    over: int | None,
+    other: str | None,
+    kind: str,
+    by_hand: Json,
+    session: str,
+    address: str,
+) -> tuple[Json, Node]:
+    """Patch each block's site at each paired token, one at a time, as a job."""
+    if not clicks:
+        raise PreventUpdate
+    if not question or query is None:
+        return no_update, user_error("Read a prompt first.")
+    if by_hand is not None and not by_hand:
+        return no_update, user_error("No token is paired. Pair some, or press “Pair by slot”.")
+    asked = partial(PatchSites, **prompt_arguments(reading_of(question)), query=query)
+    reply, panel = ask_job(
+        lambda: asked(
+            token=-1 if token is None else token,
+            against=-1 if over is None else over,
+            other=other or "",
+            site=kind,
+            pairs=tuple((a, b) for a, b in by_hand or ()),
+        ),
+        set_progress, session, address, None, PatchSites,
+    )  # fmt: skip
+    return (no_update, panel) if reply is None else (reply.question.to_dict(), None)
+
+
+@callback(
+    output={"card": SITES_CARD.outputs, "claim": Output("site-claim", "children")},
+    inputs={
+        "asked": Input("site-asked", "data"),
+        "question": Input("reading", "data"),
+        "unit": Input("site-unit", "value"),
+        "theme": State("theme", "data"),
+    },
+    prevent_initial_call=True,
+)
+def show_sites(asked: Json, question: Json, unit: str, theme: str) -> Outputs:
+    """The picture and the sentence, as long as they are of the prompt above; they name the other one themselves."""
+    nothing = {"card": SITES_CARD.empty(), "claim": None}
+    prompt = question["params"] if question else {}
+    if not asked or any(asked["params"].get(name) != value for name, value in prompt.items()):
+        return nothing
+    try:
+        reply = reply_of(asked)
+    except UserError as error:
+        return nothing | {"card": SITES_CARD.empty(error.message)}
+    said = html.P(f"{claim(reply.answer)} The other prompt: “{asked['params']['other']}”.", className="attune-answer")
+    return {"card": content(sites_patched, reply, options=SiteOptions(unit), theme=theme), "claim": said}
+
+
+clientside_callback(
+    "dash_clientside.attune.pairing",
+    Output("site-sink", "children"),
+    Input("site-both", "data"),
+    Input("site-pairs", "data"),
+    prevent_initial_call=True,
+)
