@@ -38,7 +38,7 @@
         const said = other === null ? "no partner" : "with " + other + " " + words[1 - side][other];
         const differs = other !== null && words[1 - side][other] !== label;
         return element("button", { type: "button", title: said, tabindex: i === 0 ? 0 : -1,
-          class: "attune-token attune-tok" + (other === null ? " attn-alone" : differs ? " attn-differs" : ""),
+          class: "attune-token" + (other === null ? " attn-alone" : differs ? " attn-differs" : ""),
           "aria-label": (side ? "other prompt " : "this prompt ") + i + ": " + label + ", " + said }, label);
       }));
       host.onclick = (event) => {
