@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -34,7 +34,7 @@ class _Both:
     pairs: tuple[Pair, ...]
 
 
-def _both(context: Context, asked: OnPrompt[object], text: str, at: int, given: tuple[Pair, ...] = ()) -> _Both:
+def _both(context: Context, asked: OnPrompt[Any], text: str, at: int, given: tuple[Pair, ...] = ()) -> _Both:
     """Both prompts up to the query ``at`` (-1: their last tokens), and the pairs ``given`` or else those by slot.
 
     A query within the prompt is asked in the other one at the token that it is paired with.
