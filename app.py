@@ -25,7 +25,7 @@ from dash import Dash, no_update, set_props
 from analysis.asker import LOOKING
 from analysis.cluster.link import VARIABLE as CLUSTER
 from analysis.cluster.places import GPUS, LABEL, ClusterPlaces, cluster_places, settings_here
-from analysis.disk import FULL, full_disk
+from analysis.disk import disk_refusal
 from analysis.engine.client import Client, OperationFailed, WorkerGone
 from analysis.engine.supervisor import Supervisor
 from analysis.errors import UserError
@@ -43,7 +43,7 @@ from pages.frame.pins import register_pins
 from pages.frame.prepare import register_prepare
 from pages.frame.prepare_runs import take_up_runs
 from pages.frame.security import harden, kept_secret, limit_bodies, secret_key
-from pages.frame.serving import asset_address, compress, make_server
+from pages.frame.serving import asset_address, compress, fetch_early, make_server
 from pages.frame.shell import register_frame
 from pages.frame.streams import register_routes
 from pages.frame.tls import certified
@@ -77,6 +77,8 @@ class Settings:
         return self.host in LOOPBACK
 
 
+PLOTTING = "plotly/package_data/plotly.min.js"
+"""The script that draws figures, two thirds of what comes down at the first opening."""
 INDEX = """<!DOCTYPE html>
 <html lang="en">
 <head>{%metas%}<title>{%title%}</title>{%favicon%}{%css%}<script src="THEME"></script></head>
@@ -127,6 +129,7 @@ def create_app(settings: Settings | None = None) -> Dash:
     app.renderer = RENDERER
     first = "".join(f'<script src="{asset_address(app, name)}"></script>' for name in first_scripts())
     app.index_string = INDEX.replace("THEME", asset_address(app, "theme.js")).replace("SCRIPTS", first)
+    fetch_early(app, PLOTTING, without=("/", "/findings"))
     app.server.secret_key = secret_key(home())
     app.server.json.sort_keys = False  # numbers and settings stand in the order that their view gives
     app.server.config["ATTUNE_EMBED"] = settings.embed
@@ -167,8 +170,8 @@ def _on_error(error: Exception) -> object:
         text = error.message
     elif isinstance(error, (WorkerGone, OperationFailed)):
         text = str(error)
-    elif full_disk(error):
-        text = FULL
+    elif refusal := disk_refusal(error):
+        text = refusal
     else:
         number = uuid.uuid4().hex[:8]
         log.error("failure %s in a callback", number, exc_info=error)
@@ -266,8 +269,8 @@ def serve(arguments: list[str]) -> None:
         app = create_app(settings)
     except Exception as error:
         supervisor.stop()
-        if full_disk(error):
-            sys.exit(FULL)
+        if refusal := disk_refusal(error):
+            sys.exit(refusal)
         raise
     try:
         server = make_server(

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from analysis.disk import full_disk
+from analysis.disk import disk_refusal
 from analysis.errors import Cancelled, UserError
 
 log = logging.getLogger(__name__)
@@ -206,7 +206,7 @@ def reading(sentence: str, field: str) -> Iterator[None]:
     except (UserError, Cancelled):
         raise
     except Exception as error:
-        if full_disk(error):
+        if disk_refusal(error):
             raise
         log.warning("a file could not be read: %s", sentence, exc_info=True)
         raise UserError(sentence, field) from error

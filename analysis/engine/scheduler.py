@@ -23,7 +23,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from analysis.asker import ONLY_LOOKING, may_see
-from analysis.disk import FULL, full_disk
+from analysis.disk import disk_refusal
 from analysis.engine.context import Context
 from analysis.engine.jobs import JobBook
 from analysis.engine.keys import hash_of
@@ -446,11 +446,12 @@ def _numbers(operation: Operation) -> dict[str, Any]:
 def bug(error: BaseException, where: str) -> dict[str, Any]:
     """The message for a failure that is not the asker's fault; the log has its traceback under the same number.
 
-    A full disk is no bug, and said.
+    A disk that takes nothing more is no bug, and said.
     """
-    if full_disk(error):
-        log.warning("the disk is full: %s", where)
-        return {"type": "error", "kind": "user", "text": FULL, "field": None}
+    refusal = disk_refusal(error)
+    if refusal:
+        log.warning("the disk takes nothing: %s", where)
+        return {"type": "error", "kind": "user", "text": refusal, "field": None}
     number = uuid.uuid4().hex[:8]
     log.error("failure %s in %s", number, where, exc_info=error)
     text = f"Something failed inside Attune ({number}, {type(error).__name__}). The log has the details."

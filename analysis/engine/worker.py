@@ -23,6 +23,7 @@ from typing import Any
 from analysis.answer import plain_of
 from analysis.engine import protocol
 from analysis.engine.jobs import JobBook
+from analysis.engine.memory import give_back
 from analysis.engine.operation import rebuild
 from analysis.engine.own import own_folder
 from analysis.engine.question import Result
@@ -257,10 +258,11 @@ def _accept(listener: Listener, server: Server) -> None:
 
 
 def _keep_small() -> None:
-    """What libraries write to standard error goes to a file that nobody else watches."""
+    """What libraries write to standard error goes to a file that nobody else watches; memory that is free goes back."""
     while True:
         with contextlib.suppress(OSError):
             cut(2)
+        give_back()
         time.sleep(60)
 
 

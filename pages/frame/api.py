@@ -17,7 +17,7 @@ from typing import Any, ParamSpec
 from flask import Response, abort, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from analysis.disk import FULL, full_disk
+from analysis.disk import disk_refusal
 from analysis.engine.client import OperationFailed, Superseded, WorkerGone
 from analysis.errors import Cancelled, UserError
 
@@ -84,8 +84,8 @@ def _answer(route: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> Any:
     except (WorkerGone, OperationFailed) as error:
         return {"refused": str(error)}
     except Exception as error:
-        if full_disk(error):
-            return {"refused": FULL}
+        if refusal := disk_refusal(error):
+            return {"refused": refusal}
         if getattr(error, "code", None) is not None:  # an abort of Flask
             raise
         number = uuid.uuid4().hex[:8]

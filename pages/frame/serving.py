@@ -9,6 +9,7 @@ for a year, and is compressed once; an answer is kept nowhere.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from ssl import SSLContext
@@ -20,6 +21,7 @@ from flask_compress import Compress
 from waitress import create_server
 
 from analysis.portable.pack import MAX_PACK
+from components.kit.links import local
 from pages.frame.lines import Line, watch
 from pages.frame.tls import SecureLine
 
@@ -82,6 +84,20 @@ def compress(app: Dash) -> None:
 def asset_address(app: Dash, name: str) -> str:
     """The address of a file of the assets, which says of when it is, as Dash gives it to those that it finds itself."""
     return f"{app.get_asset_url(name)}?m={(Path(app.config.assets_folder) / name).stat().st_mtime}"
+
+
+def fetch_early(app: Dash, name: str, without: Collection[str]) -> None:
+    """Let pages fetch a large script of Dash's suites while the small ones are still on their way, instead of after the
+    first figure asks for it: all but those at the paths ``without``."""
+    whole, address = app.interpolate_index, local(STATIC[0] + name)
+    link = f'<link rel="preload" as="script" fetchpriority="low" href="{address}">'
+
+    def interpolate(**parts: str) -> str:
+        if request.path not in without:
+            parts["metas"] += link
+        return str(whole(**parts))
+
+    app.interpolate_index = interpolate  # type: ignore[method-assign]
 
 
 def _versioned(asked: Request, assets: Path) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 from dash import Dash
 from flask import Response
 
-from analysis.disk import FULL, full_disk
+from analysis.disk import disk_refusal
 from analysis.engine.client import OperationFailed, Superseded, WorkerGone
 from analysis.engine.operation import Operation, rebuild
 from analysis.errors import Cancelled, UserError
@@ -81,8 +81,8 @@ def _lines(operation: Operation, session: str, token: str) -> Iterator[str]:
     except (WorkerGone, OperationFailed) as error:
         yield _line({"error": str(error)})
     except Exception as error:
-        if full_disk(error):
-            yield _line({"error": FULL})
+        if refusal := disk_refusal(error):
+            yield _line({"error": refusal})
             return
         number = uuid.uuid4().hex[:8]
         log.error("failure %s in a stream", number, exc_info=error)

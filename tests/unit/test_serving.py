@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import re
 import socket
 import threading
 import time
@@ -134,12 +135,15 @@ def test_signs_of_life_say_what_waits(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("ATTUNE_HOME", str(tmp_path))
     client = create_app().server.test_client()
     base = "http://127.0.0.1:8050"
-    assert client.get("/attention", base_url=base).status_code == 200
+    page = client.get("/attention", base_url=base)
+    early = re.search(r'<link rel="preload" as="script" fetchpriority="low" href="([^"]+)">', page.text)
+    assert page.status_code == 200 and early and client.get(early[1], base_url=base).status_code == 200
+    assert "preload" not in client.get("/findings", base_url=base).text
     alive = client.get("/healthz", base_url=base)
     assert alive.status_code == 503 and alive.json == {"web": "ready", "worker": "starting"}
     told = client.get("/metrics", base_url=base).get_data(as_text=True)
     assert "attune_worker_ready 0.0" in told and 'attune_waiting{kind="live"} 0.0' in told
-    assert 'attune_requests_total{method="GET",route="/<path:path>",status="200"} 1.0' in told
+    assert 'attune_requests_total{method="GET",route="/<path:path>",status="200"} 2.0' in told
     assert float(told.split('attune_memory_bytes{process="web"} ')[1].split()[0]) > 1e6
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import diskcache
 import pytest
 
-from analysis.disk import FULL, full_disk
+from analysis.disk import FULL, READ_ONLY, disk_refusal
 from analysis.engine.client import OperationFailed, WorkerGone
 from analysis.engine.scheduler import bug
 from analysis.engine.supervisor import QUIET_HUB, Supervisor
@@ -50,14 +50,28 @@ def _caused() -> Exception:
     ids=repr,
 )
 def test_a_full_disk_is_a_sentence_whoever_noticed_it(error: Exception) -> None:
-    assert full_disk(error)
+    assert disk_refusal(error) == FULL
     message = bug(error, "a test")
     assert message["kind"] == "user" and message["text"] == FULL
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EACCES, "Permission denied"), ValueError("full"), RuntimeError()])
 def test_other_failures_stay_failures(error: Exception) -> None:
-    assert not full_disk(error) and bug(error, "a test")["kind"] == "bug"
+    assert not disk_refusal(error) and bug(error, "a test")["kind"] == "bug"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EROFS, "Read-only file system"),
+        sqlite3.OperationalError("attempt to write a readonly database"),
+        RuntimeError("Error while serializing: I/O error: Read-only file system (os error 30)"),
+    ],
+    ids=repr,
+)
+def test_a_disk_that_can_only_be_read_is_a_sentence_of_its_own(error: Exception) -> None:
+    message = bug(error, "a test")
+    assert message["kind"] == "user" and message["text"] == READ_ONLY
 
 
 def test_an_answer_reaches_its_page_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
