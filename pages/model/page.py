@@ -214,7 +214,8 @@ def show_residents(_pulse: int, model: Json, _shown: Node) -> tuple[Node, Json, 
     status, used = client().status(), spec_of(model)
     cluster = cluster_card(client().hosts(), client().trouble()) if named_cluster() else None
     if not status.loaded:
-        return empty(f"Nothing is loaded yet: {status.phase}"), None, cluster
+        said = "" if status.phase == "ready" else f" {status.phase}"
+        return empty(f"Nothing is loaded yet{':' + said if said else '.'}"), None, cluster
     pages = [(page["name"], page["needs"]) for page in page_registry.values() if page["needs"]]
     cards = [facts_card(i, m, m.spec == used, pages) for i, m in enumerate(reversed(status.loaded))]
     return cards, None if status.resident(used) is None else report_of(used), cluster

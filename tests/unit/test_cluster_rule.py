@@ -184,6 +184,16 @@ def test_a_job_of_a_machine_that_left_is_shown_as_failed(tmp_path: Path) -> None
     assert json.loads((tmp_path / "places" / "two" / "jobs.json").read_text())[0]["state"] == "running", "only shown so"
 
 
+def test_a_head_that_is_silent_is_named_while_workers_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    places = ClusterPlaces("auto", tmp_path)
+    places.take({"phase": "ready", "places": [entry("1.1", "one", address=["127.0.0.1", 1])]})
+    assert places.trouble() == ""
+    monkeypatch.setattr(places, "_heard", places._heard - 7)
+    assert "head of the Ray cluster at auto does not answer" in places.trouble() and len(places.all()) == 1
+    places.take({"phase": "The Ray cluster at 'auto' does not answer: no.", "places": []})
+    assert "no." in places.trouble() and places.trouble() == places.absence() and not places.all()
+
+
 def test_workers_together_are_one_to_those_who_do_not_ask_for_more() -> None:
     both = together([says(A, free=3, phase="importing torch"), says(B, free=4)])
     assert both.phase == "ready" and both.free_bytes == 7 and both.limit == 4
