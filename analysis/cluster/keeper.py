@@ -12,12 +12,15 @@ import hashlib
 import json
 import os
 import secrets
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
+
+import psutil
 
 from analysis.cluster.host import WorkerHost, nonce_path, versions
 from analysis.cluster.link import VARIABLE, link
@@ -57,8 +60,7 @@ class Keeper:
         self._gpus, self._label = settings["gpus"], label_of(settings["label"])
         self._home = str(home())
         self._tag = hashlib.sha256(self._home.encode()).hexdigest()[:10]
-        self._nonce = secrets.token_hex(16)
-        folder(PLACES)
+        self._nonce = _new_nonce()
         nonce_path(self._home, self._nonce).write_text(self._nonce, encoding="utf-8")
         self._versions = versions()
         self._names: dict[str, str] = {}
@@ -168,6 +170,17 @@ class Keeper:
             "cpus": seat.node.cpus, "able": not seat.why, "text": minded.text, "first": self.first_models(seat),
             "facts": kept,
         }  # fmt: skip
+
+
+def _new_nonce() -> str:
+    """A number that only who sees the data folder as it is now can read; those of keepers that were ended by force on
+    this machine are taken away."""
+    mine = f"{socket.gethostname()}-"
+    for path in folder(PLACES).glob(f".seen-{mine}*"):
+        pid = path.name.removeprefix(f".seen-{mine}").partition("-")[0]
+        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+            path.unlink(missing_ok=True)
+    return f"{mine}{os.getpid()}-{secrets.token_hex(16)}"
 
 
 def _short(error: Exception) -> str:
