@@ -149,8 +149,13 @@ CONTROLS: dict[str, Table] = {
         **{name: f"sweep-{name}" for name in ("over", "first", "second", "target", "words")},
         "region": None, "level": None, "seed": None,
     },
-    "SteerLens": _STEER | {"words": "lens-words", "last": "lens-last", "seed": "seed", "within": None},
-    "FreeOrFrozen": _STEER | {"words": "lens-words", "heads": "frozen-heads", "seed": "seed", "draws": None},
+    "SteerLens": _STEER | {
+        "words": "lens-words", "last": "lens-last", "seed": "seed", "ids": "lens-at",
+        **nothing("within", "of", "token"),
+    },
+    "FreeOrFrozen": _STEER | {
+        "words": "lens-words", "heads": "frozen-heads", "seed": "seed", **nothing("draws", "token"),
+    },
     "StrengthForKL": _STEER | {"target": "target"},
     "EstimateFit": _NEW_FIT,
     "FitRegions": _NEW_FIT | nothing("blocks"),

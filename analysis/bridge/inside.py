@@ -8,14 +8,14 @@ seen of random pushes too, each at the strength at which the next token moves as
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
 
 from analysis.bridge.steers import Steer, SteeringSettings, reads_of, ready
 from analysis.engine.context import Context
 from analysis.engine.operation import Operation
 from analysis.errors import UserError
-from analysis.fields import Flag, Text
+from analysis.fields import Flag, Text, Whole
 from analysis.mfa.answers.samples import Push
 from analysis.mfa.ops.steer import Seed
 from analysis.models.prompts import check_prompt
@@ -57,8 +57,13 @@ class InsideSteering(Operation[A], Generic[A]):
     def __post_init__(self) -> None:
         check_prompt(self.text)
         super().__post_init__()
-        if not self.steer.reads_on:
+        if not (self.steer.reads_on or self.written):
             raise UserError("What is steered here is the prompt, so positions of it must be steered.", "mode")
+
+    @property
+    def written(self) -> tuple[int, ...]:
+        """Ids of tokens that were written after the prompt, and are read with it."""
+        return ()
 
     def reads(self, context: Context) -> str:
         return reads_of(self.steer, lambda: context.model(self.model))
@@ -77,28 +82,42 @@ class InsideSteering(Operation[A], Generic[A]):
         return loaded, own, prompt, own.interventions(prompt)
 
     def directions(
-        self, context: Context, own: ReadySteer, prompt: ReadPrompt, kl: float, draws: int
+        self,
+        context: Context,
+        own: ReadySteer,
+        prompt: ReadPrompt,
+        kl: float,
+        draws: int,
+        text: ReadPrompt | None = None,
     ) -> list[tuple[Push, list[Intervention]]]:
-        """Random pushes in the set-up's place, each at the scale at which the next token costs ``kl``."""
+        """Random pushes in the set-up's place, each at the scale at which the next token after the ``text``, or the
+        prompt, costs ``kl``."""
         found = []
         for draw in range(self.seed, self.seed + draws):
             made = lambda scale, draw=draw: own.random(prompt, draw, scale)  # noqa: E731
-            found.append(at_kl(context, own, prompt, f"seed {draw}", made, kl))
+            found.append(at_kl(context, own, text or prompt, f"seed {draw}", made, kl))
         return found
 
 
 @dataclass(frozen=True)
 class OnWords(InsideSteering[A], Generic[A]):
-    """``words``, whose log-odds are looked at: at commas; empty: those that the set-up is about."""
+    """``words``, whose log-odds are looked at: at commas; empty: those that the set-up is about. ``token``: the id of
+    the one token that is looked at in their place; -1: none."""
 
     words: Annotated[str, Text(200, words="The words")] = ""
+    token: Annotated[int, Whole(-1, 10**7, words="The number of the token")] = field(default=-1, kw_only=True)
 
     def target(self, loaded: LoadedModel, own: ReadySteer, prompt: ReadPrompt, steered: Tensor) -> Target:
         """The tokens: of the words typed, else of the regions' themes or what stands out in them, else those that the
         set-up raises most. ``steered``: logits (V,) of the next token."""
+        import torch
+
         from analysis.mfa.evaluate import word_ids
         from analysis.models.prompts import token_labels
 
+        if self.token >= 0:
+            loaded.check_ids([self.token])
+            return Target(torch.tensor([self.token]), tuple(token_labels(loaded.tokenizer, [self.token])), "the token")
         typed = words_in(self.words)
         subject = own.words()
         ids, name = word_ids(loaded.tokenizer, typed or subject.words), "typed" if typed else subject.name

@@ -16,8 +16,10 @@ from analysis.bridge.inside import OnWords
 from analysis.engine.context import Context
 from analysis.engine.keys import hash_of
 from analysis.engine.question import Kind
-from analysis.fields import Flag, Whole
+from analysis.fields import Choice, Flag, Whole
 from analysis.mfa.answers.lens import Lens
+from analysis.steering.prompt import ReadPrompt
+from analysis.steering.room import TEXTS, check_written
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,18 +28,30 @@ if TYPE_CHECKING:
     from analysis.models.loaded_model import LoadedModel
 
 DRAWS, LEADS = 2, 3
-TEXTS, LONG, SKIPPED = 4, 24, 8
+SAMPLES, LONG, SKIPPED = 4, 24, 8
 """Of the bundled corpus, for the agreement: texts, tokens of each, and how many of these only lead in."""
 
 
 @dataclass(frozen=True)
 class SteerLens(OnWords[Lens]):
-    """The logit lens of the last positions of a prompt after every block, unsteered, steered, and under random
-    directions at the same KL. ``within``: behind the attention of each block too."""
+    """The logit lens of the last positions of a text after every block, unsteered, steered, and under random
+    directions at the same KL. The text is the prompt and, of the text ``of``, the written token ``ids`` after it; all
+    arms read the same one. ``within``: behind the attention of each block too."""
 
     kind: ClassVar[Kind] = "job"
     last: Annotated[int, Whole(1, 64, words="The number of positions")] = 8
     within: Annotated[bool, Flag(words="Within the blocks")] = True
+    ids: tuple[int, ...] = ()
+    of: Annotated[str, Choice(TEXTS, words="The text")] = "steered"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ids", check_written(self.ids, "ids"))
+        super().__post_init__()
+
+    @property
+    def written(self) -> tuple[int, ...]:
+        """As of InsideSteering."""
+        return self.ids
 
     def describe(self) -> str:
         return f"Lens of “{self.text[:40].strip()}{'…' if len(self.text) > 40 else ''}”, steered"
@@ -51,22 +65,24 @@ class SteerLens(OnWords[Lens]):
         from analysis.steering.plan import Plan
 
         loaded, setup, prompt, own = self.ready(context)
-        steered = prompt.cache.next_logits(own)
-        kl = kl_divergence(prompt.base, steered)
-        target = self.target(loaded, setup, prompt, steered)
-        ids, tokens = torch.tensor([prompt.ids]), len(prompt.ids)
+        before = len(prompt.ids)
+        text = self._text(loaded, prompt, setup.lowest)
+        steered = text.cache.next_logits(own)
+        kl = kl_divergence(text.base, steered)
+        target = self.target(loaded, setup, text, steered)
+        ids, tokens = torch.tensor([text.ids]), len(text.ids)
         last = min(self.last, tokens)
         context.progress(0.02, "how far the lens agrees with the model")
         agreement, sample = self._agreement(context, loaded)
         context.progress(0.15, "random directions at the same KL")
-        controls = self.directions(context, setup, prompt, kl, DRAWS)
+        controls = self.directions(context, setup, prompt, kl, DRAWS, text)
         arms = [[], own, *(made for _, made in controls)]
         read: list[_Read] = []
         first: Stream | None = None
         error = 0.0
         for n, made in enumerate(arms):
             context.progress(0.2 + 0.8 * n / len(arms), ("unsteered", "steered", "random directions")[min(n, 2)])
-            during: AbstractContextManager[object] = Plan(loaded, made, prompt_tokens=tokens).installed()
+            during: AbstractContextManager[object] = Plan(loaded, made, prompt_tokens=before).installed()
             stream = read_stream(loaded, ids, last, self.within, during)
             if first is None:
                 first, error = stream, check_lens(loaded, stream)
@@ -75,8 +91,10 @@ class SteerLens(OnWords[Lens]):
         leads = np.stack([r.leads for r in read[:2]])
         names = sorted({int(i) for i in leads.ravel()})
         return Lens(
-            labels=tuple(token_labels(loaded.tokenizer, prompt.ids)[-last:]),
+            labels=tuple(token_labels(loaded.tokenizer, text.ids)[-last:]),
             first=tokens - last,
+            prompt=before,
+            of=self.of if self.ids else "",
             blocks=tuple(s.block for s in first.stages),
             whole=tuple(int(s.whole) for s in first.stages),
             acts=tuple(sorted({i.site.layer for i in own})),
@@ -95,6 +113,17 @@ class SteerLens(OnWords[Lens]):
             agreement=_by_stage(agreement, first.stages),
         )
 
+    def _text(self, loaded: LoadedModel, prompt: ReadPrompt, lowest: int) -> ReadPrompt:
+        """The prompt with the written tokens after it, read. Raises UserError for more than the model has room for."""
+        from analysis.steering import PromptCache
+
+        if not self.ids:
+            return prompt
+        loaded.check_ids(self.ids)
+        ids = [*prompt.ids, *self.ids]
+        loaded.check_length(len(ids))
+        return ReadPrompt(PromptCache(loaded, ids, [lowest], len(prompt.ids)), ids, prompt.seconds)
+
     def _agreement(self, context: Context, loaded: LoadedModel) -> tuple[np.ndarray, int]:
         """Share of tokens of the bundled corpus (B + 1,) at which the embeddings and each block put the model's own
         next token first, and of how many; remembered, since it is of the model alone."""
@@ -110,7 +139,9 @@ class SteerLens(OnWords[Lens]):
             return known
         long = min(LONG, loaded.facts.max_positions or LONG)
         passages = bundled_corpus()
-        rows = [text_ids(loaded.tokenizer, p.text)[:long] for p in passages[:: max(1, len(passages) // TEXTS)][:TEXTS]]
+        rows = [
+            text_ids(loaded.tokenizer, p.text)[:long] for p in passages[:: max(1, len(passages) // SAMPLES)][:SAMPLES]
+        ]
         same, count = torch.zeros(loaded.facts.layers + 1), 0
         for row in rows:
             context.check()

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from analysis.answer import extended
+from analysis.errors import UserError
+from analysis.models.frames import frame_ids
 from analysis.models.loaded_model import LoadedModel
-from analysis.models.prompts import token_labels
+from analysis.models.prompts import encode_prompt, token_labels
 from analysis.steering.answers import Alternatives
 from analysis.steering.operators import Intervention
 from analysis.steering.plan import Plan
@@ -41,7 +43,22 @@ def alternatives(
         chosen_steered=float(chances[1][chosen]),
         ranks=(first, second),
         place=len(written) - 1,
+        before=retyped(loaded, before[0].tolist()),
     )
+
+
+def retyped(loaded: LoadedModel, ids: list[int]) -> str:
+    """A text that, typed as a prompt without a template, reads into these token ids; "" where none was seen to."""
+    start, _ = frame_ids(loaded.tokenizer)
+    bare = ids[len(start) :] if start and ids[: len(start)] == list(start) else ids
+    for some in (bare, ids):
+        text = loaded.tokenizer.decode(some, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        try:
+            if isinstance(text, str) and encode_prompt(loaded, text, False) == ids:
+                return text
+        except UserError:
+            continue
+    return ""
 
 
 @torch.no_grad()

@@ -70,7 +70,8 @@ class Alternatives(NextTokenShift):
     """What could have stood in the place of a written token: the tokens that led there in both models, each given the
     same text before. ``chosen``: id of the token that stands there, with its ``label``, its probability in the
     unsteered and the steered model (``chosen_base``, ``chosen_steered``) and its rank in each, 1 for the likeliest.
-    ``place``: how many written tokens are before it."""
+    ``place``: how many written tokens are before it. ``before``: prompt and text up to it as a text that reads into the
+    same tokens; "" where there is none."""
 
     chosen: int
     label: str
@@ -78,6 +79,7 @@ class Alternatives(NextTokenShift):
     chosen_steered: float
     ranks: tuple[int, int]
     place: int
+    before: str
 
 
 @dataclass(frozen=True)

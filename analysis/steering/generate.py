@@ -90,12 +90,20 @@ class PromptCache:
     """
 
     @torch.no_grad()
-    def __init__(self, loaded: LoadedModel, ids: Sequence[int], layers: Iterable[int] | None = None) -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        ids: Sequence[int],
+        layers: Iterable[int] | None = None,
+        prompt_tokens: int | None = None,
+    ) -> None:
         """Read the prompt ``ids``. ``layers``: blocks at whose residual stream steering may begin; by default all.
+        ``prompt_tokens``: how many of the ids are the prompt where others were written after it; by default all.
 
         A setting that begins elsewhere is still right, and begins from the next kept block below.
         """
         self._loaded = loaded
+        self._prompt_tokens = len(ids) if prompt_tokens is None else prompt_tokens
         self._ids = torch.tensor([list(ids)], device=loaded.device)
         self._blocks = layout(loaded).blocks
         wanted = set(range(len(self._blocks))) if layers is None else {n for n in layers if n >= 0}
@@ -126,8 +134,9 @@ class PromptCache:
     def rows_of_logits(self, interventions: Iterable[Intervention], rows: int) -> Tensor:
         """The same (rows, V) for a batch of so many rows with the prompt: for those who do something else to each."""
         given = list(interventions)
-        plan = Plan(self._loaded, given, prompt_tokens=self.tokens)
-        if not plan.sites or all(map(spares_prompt, given)):
+        plan = Plan(self._loaded, given, prompt_tokens=self._prompt_tokens)
+        spared = self._prompt_tokens == self.tokens and all(map(spares_prompt, given))
+        if not plan.sites or spared:
             return self.base_logits.expand(rows, -1).clone()
         lowest = plan.sites[0]
         # What a block gave serves for its residual stream; its own MLP needs the block below.

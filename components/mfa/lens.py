@@ -57,7 +57,7 @@ def lens_maps(lens: Lens, options: LensOptions, theme: str) -> Drawing:
         panels = [
             (lens.odds[0], "unsteered", "coloraxis"),
             (change, "steered minus unsteered", "coloraxis2"),
-            (null, "random directions minus unsteered", "coloraxis2"),
+            (null, "random minus unsteered", "coloraxis2"),
         ]
     return Drawing(
         _figure(lens, panels, options.shown, change, theme),
@@ -109,7 +109,7 @@ def _claim(lens: Lens, gain: float, random: np.ndarray, at: int | None) -> str:
     agreement = float(lens.agreement[at if lens.whole[at] else min(at + 1, len(lens.agreement) - 1)])
     if agreement < LOW:
         said += f", where the lens is coarse: it puts the model's own token first for {agreement:.0%} of tokens"
-    return said + ". One prompt, one position."
+    return said + ". One text, one position."
 
 
 def _figure(
@@ -229,12 +229,18 @@ def _caption(lens: Lens, shown: str) -> str:
     words = ", ".join(t.strip("␣ ") for t in lens.tokens[:WORDS])
     more = f" and {len(lens.tokens) - WORDS} more" if len(lens.tokens) > WORDS else ""
     what = "Mean log-odds" if shown == "odds" else "Rank of the likeliest"
+    count = f"{len(lens.tokens)} target tokens" if len(lens.tokens) > 1 else "the target token"
+    text = ""
+    if lens.of:
+        name = {"base": "unsteered", "steered": "steered", "control": "control"}[lens.of]
+        begins = "all of it written" if lens.first >= lens.prompt else f"written from token {lens.prompt} on"
+        text = f" Read is the {name} text, {begins}; without steering, too, it is this text that is read."
     within = "" if all(lens.whole) else " Rows between two blocks are behind the attention of the upper one."
     return (
-        f"{what} of {len(lens.tokens)} target tokens ({words}{more}; {lens.subject}) if the stream behind a block, or "
-        f"behind its attention, were that of the last block: the plain logit lens, not a trained one. Per cent: how "
-        f"often it puts the model's own next token first, on {lens.sample} tokens of the bundled corpus. Dotted: where "
-        f"the set-up begins to act; below it nothing changes.{within}"
+        f"{what} of {count} ({words}{more}; {lens.subject}) if the stream behind a block, or behind its attention, "
+        f"were that of the last block: the plain logit lens, not a trained one. Per cent: how often it puts the "
+        f"model's own next token first, on {lens.sample} tokens of the bundled corpus. Dotted: where the set-up begins "
+        f"to act; below it nothing changes.{within}{text}"
     )
 
 

@@ -13,7 +13,7 @@ from analysis.errors import UserError
 from components.kit.card import Card
 from components.kit.names import named, progress
 from components.kit.panels import user_error
-from components.kit.types import Json, Node, Outputs, Relay
+from components.kit.types import Json, Node, Outputs, Relay, Typed
 from components.mfa.frozen import HEIGHT, claim, frozen_bars
 from components.mfa.moved import best_heads
 from pages.attention.state import PATH, Head
@@ -60,6 +60,7 @@ def held_row() -> list[Node]:
     State("held-which", "value"),
     State("head", "data"),
     State("steered-asked", "data"),
+    State("asked-token", "value"),
     State("session", "data"),
     background=True,
     progress=[Output("held-bar", "value"), Output("held-state", "children")],
@@ -70,9 +71,9 @@ def held_row() -> list[Node]:
     prevent_initial_call=True,
 )
 def hold(
-    set_progress: Relay, clicks: int | None, which: str, head: Json, moved: Json, session: str
+    set_progress: Relay, clicks: int | None, which: str, head: Json, moved: Json, token: Typed, session: str
 ) -> tuple[Node, Json]:
-    """Free or frozen of the chosen heads, as a job."""
+    """Free or frozen of the chosen heads, as a job; on the predicted token that is asked about, where one is."""
     if not clicks:
         raise PreventUpdate
     at = Head.of(head)
@@ -86,6 +87,7 @@ def hold(
         ), no_update
     heads = [(at.layer, at.head)] if which == "open" else best_heads(reply_of(moved).answer, FURTHEST)
     params = {name: asked[name] for name in ("model", "text", "chat", "steer", "seed")}
+    params["token"] = token if type(token) is int else -1
     reply, panel = ask_job(
         lambda: FreeOrFrozen.from_params({**params, "heads": [] if which == "all" else heads}),
         set_progress, session, PATH, None, FreeOrFrozen,

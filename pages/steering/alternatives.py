@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from dash import Input, Output, State, callback, clientside_callback, ctx, dcc, html, no_update
+import json
+from urllib.parse import urlencode
+
+from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, dcc, html, no_update
 
 from analysis.mfa.ops.alternatives import TokenAlternatives
+from analysis.mfa.settings import SteeringSettings
+from analysis.steering.answers import Alternatives
 from components.kit.alternatives import alternatives_table
 from components.kit.colouring import colour_row
+from components.kit.links import local
 from components.kit.types import Json, Node
+from pages.address import remember
 from pages.common import ask_for
 
 _SHARED = ("model", "text", "chat", "steer", "control", "seed", "positive", "negative", "equal")
@@ -70,4 +77,41 @@ def show_alternatives(pick: Json, asked: Json, session: str) -> tuple[Node, str]
     )
     if reply is None:
         return panel or no_update, ""
-    return alternatives_table(reply.answer, pick["of"], pick["ids"][:-1], "go-on"), ""
+    table = alternatives_table(reply.answer, pick["of"], pick["ids"][:-1], "go-on")
+    return [*([] if pick["of"] == "control" else _onwards(reply.answer, shared)), table], ""
+
+
+PARTLY = "On the Attention page all of the text is a prompt, so a set-up that acts on a part of it cannot go along."
+OTHERWISE = "Typed as a prompt the text before it reads into other tokens, so the Attention page cannot read it."
+
+
+def _onwards(found: Alternatives, asked: Json) -> list[Node]:
+    """From a token on to its lens, and to the heads that look elsewhere."""
+    steer = SteeringSettings.from_dict(asked["steer"])
+    parts: list[Node] = [
+        "Why here? ",
+        html.Button("Look inside", id={"look-here": 0}, className="attune-link", type="button"),
+        " (logit lens after every block) · ",
+    ]
+    if not steer.idle and (steer.where not in ("not_first", "all") or steer.after):
+        parts.append(PARTLY)
+    elif not found.before:
+        parts.append(OTHERWISE)
+    else:
+        query = {
+            "model": json.dumps(asked["model"]), "text": remember(found.before), "target": found.chosen,
+            **({} if steer.idle else {"tab": "steered", "steer": json.dumps(asked["steer"])}),
+        }  # fmt: skip
+        where = local(f"/attention?{urlencode(query)}")
+        parts.append(html.A("Heads that write it, with and without the steer", href=where))
+    return [html.Div(parts, className="attune-note")]
+
+
+clientside_callback(
+    "(clicks) => clicks.some(Boolean) ? ['token', 'inside', Date.now()] : Array(3).fill(dash_clientside.no_update)",
+    Output("lens-at", "value"),
+    Output("steer-tab", "active_tab"),
+    Output("lens-start", "n_clicks"),
+    Input({"look-here": ALL}, "n_clicks"),
+    prevent_initial_call=True,
+)

@@ -16,7 +16,7 @@ from analysis.errors import UserError
 from analysis.mfa.settings import SteeringSettings
 from components.kit.card import UNCHANGED, Card
 from components.kit.links import local
-from components.kit.names import progress
+from components.kit.names import named, progress
 from components.kit.panels import user_error
 from components.kit.types import Json, Node, Outputs, Relay, Typed
 from components.mfa import frozen as frozen_view
@@ -30,6 +30,10 @@ from pages.steering.state import PATH
 
 FROZEN = Card("frozen", "Through what does it act?", frozen_view.HEIGHT, start="Press “Free or frozen”")
 LENS = Card("lens", "Where does it take effect?", lens_view.HEIGHT, start="Press “Look inside”")
+AT = [
+    {"label": "the end of the prompt", "value": "prompt"},
+    {"label": "the token pressed in a text above", "value": "token"},
+]
 SHOWN = [{"label": "log-odds and their change", "value": "odds"}, {"label": "rank", "value": "rank"}]
 
 
@@ -69,6 +73,12 @@ def inside_tab() -> Node:
                         "The logit lens reads every block's stream as if it were the last block's: where does the "
                         "effect begin to show?",
                         className="attune-note",
+                    ),
+                    html.Div(
+                        [
+                            html.Span("Looked at is", className="attune-note"),
+                            named("Where the lens looks", dbc.RadioItems(AT, "prompt", id="lens-at"), "attune-inline"),
+                        ],
                     ),
                     html.Div(
                         [
@@ -139,6 +149,17 @@ def heads_in(text: str | None) -> tuple[tuple[int, int], ...]:
     return tuple(dict.fromkeys(found))
 
 
+def at_token(pick: Json, written: Json, last: Typed) -> SteerLens:
+    """The question of a written token: the text before it, and the token itself as what is looked at. Raises UserError
+    where none is pressed."""
+    if not pick or not written or pick["of"] == "control":
+        raise UserError("Press a token of the unsteered or the steered text first.", "ids")
+    asked = written["params"]
+    shared = {name: asked[name] for name in ("model", "text", "chat", "steer", "seed") if name in asked}
+    *before, token = pick["ids"]
+    return SteerLens.from_params({**shared, "last": last, "ids": before, "of": pick["of"], "token": token})
+
+
 @callback(
     Output("lens-problem", "children"),
     Output("lens-asked", "data"),
@@ -146,6 +167,9 @@ def heads_in(text: str | None) -> tuple[tuple[int, int], ...]:
         "clicks": Input("lens-start", "n_clicks"),
         "words": State("lens-words", "value"),
         "last": State("lens-last", "value"),
+        "at": State("lens-at", "value"),
+        "pick": State("token-pick", "data"),
+        "written": State("ask-text", "data"),
         "steer": State("steer", "data"),
         "text": State("steer-prompt", "value"),
         "chat": State("steer-chat", "value"),
@@ -162,10 +186,15 @@ def heads_in(text: str | None) -> tuple[tuple[int, int], ...]:
     prevent_initial_call=True,
 )
 def look(
-    set_progress: Relay, clicks: int | None, words: str | None, last: Typed, steer: Json, text: str | None,
-    chat: bool, seed: Typed, model: Json, session: str,
+    set_progress: Relay, clicks: int | None, words: str | None, last: Typed, at: str, pick: Json, written: Json,
+    steer: Json, text: str | None, chat: bool, seed: Typed, model: Json, session: str,
 ) -> tuple[Node, Json]:  # fmt: skip
-    """The lens of the prompt under the set-up, as a job."""
+    """The lens of the prompt under the set-up, or of a written text up to the token that was pressed, as a job."""
+    if clicks and at == "token":
+        reply, panel = ask_job(
+            lambda: at_token(pick, written, last), set_progress, session, PATH, None, SteerLens
+        )  # fmt: skip
+        return panel, no_update if reply is None else reply.question.to_dict()
     if not clicks or not steer:
         return user_error("Put a region on the sliders first.") if clicks else no_update, no_update
     reply, panel = ask_job(

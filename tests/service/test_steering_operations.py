@@ -930,3 +930,26 @@ def test_attention_under_steering_is_that_of_the_steered_pass(bench: Bench) -> N
         assert caught.value.field == field
     with pytest.raises(UserError, match="No slider is moved"):
         bench.perform(SteeredHeads(SPEC, TEXT, False, bench.steer(RegionSetting(1, 0.0), mode="add")))
+
+
+def test_the_lens_of_a_written_token_reads_it_as_it_was_written(bench: Bench) -> None:
+    settings = bench.steer(RegionSetting(1, 0.9), mode="add", where="generated")
+    prompt = list(bench.loaded.tokenizer(TEXT)["input_ids"])
+    made = interventions_of(settings, bench.fit)
+    steps = list(generate_stream(bench.loaded, prompt, 4, interventions=made))
+    ids, last = [step.token for step in steps], steps[-1].logits.log_softmax(-1)
+    asked = SteerLens(SPEC, TEXT, False, settings, last=4, ids=tuple(ids[:-1]), token=ids[-1])
+    lens = SteerLens.answer_from(bench.perform(asked))
+    chance = float(last[ids[-1]].exp())
+    assert lens.odds[1, -1, -1] == pytest.approx(np.log(chance / (1 - chance)), abs=1e-3) and lens.ranks[1, -1, -1] == 1
+    assert (lens.first, lens.prompt, lens.of) == (len(prompt) - 1, len(prompt), "steered") and len(lens.labels) == 4
+    assert np.array_equal(lens.odds[0][:, 0], lens.odds[1][:, 0]), "the prompt is not steered"
+    base = bench.loaded.forward(torch.tensor([[*prompt, *ids[:-1]]]), logits=True)[0, -1].log_softmax(-1)
+    alone = float(base[ids[-1]].exp())
+    assert lens.odds[0, -1, -1] == pytest.approx(np.log(alone / (1 - alone)), abs=1e-3)
+    assert lens.kl == pytest.approx(float((base.exp() * (base - last)).sum()), rel=1e-3)
+    with pytest.raises(UserError, match="must be steered"):
+        bench.perform(dataclasses.replace(asked, ids=()))
+    found = TokenAlternatives.answer_from(bench.perform(TokenAlternatives(SPEC, TEXT, False, settings, ids=tuple(ids))))
+    again = bench.loaded.tokenizer(found.before)["input_ids"] if found.before else [*prompt, *ids[:-1]]
+    assert list(again) == [*prompt, *ids[:-1]]

@@ -138,7 +138,8 @@ def small_lens(**changes: Any) -> Lens:
     steered = base + np.array([[0.0], [0.0], [0.2], [1.2], [2.0]], np.float32)
     settings: dict[str, Any] = {
         "labels": (" <b>the",), "first": 3, "blocks": (-1, 0, 0, 1, 1), "whole": (1, 0, 1, 0, 1), "acts": (0,),
-        "tokens": (" wine",), "subject": "wine", "kl": 0.25, "controls": (0.25, 0.25), "met": (1, 1), "sample": 64,
+        "prompt": 4, "of": "", "tokens": (" wine",),
+        "subject": "wine", "kl": 0.25, "controls": (0.25, 0.25), "met": (1, 1), "sample": 64,
         "error": 1e-5, "names": (" a", " wine"), "odds": np.stack([base, steered, base - 0.1, base + 0.3]),
         "ranks": np.arange(1, 11, dtype=np.int32).reshape(2, 5, 1), "leads": np.ones((2, 5, 1, 1), np.int32),
         "chances": np.full((2, 5, 1, 1), 0.5, np.float32),

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from analysis import catalogue
+from analysis.bridge.inside import OnWords
 from analysis.engine import keys
 from analysis.engine.context import Context
 from analysis.engine.keys import content_key
@@ -188,7 +189,11 @@ def altered(operation: Operation, name: str) -> Operation:
         other = {"target": "a model", "most": 20, "dataset": "owner/name", "judge": "another"}[name]
     elif name == "baseline" and isinstance(operation, OnToken | WithoutHead):
         other = "zero"
-    elif isinstance(operation, OnToken | WritingSources | MakeContrast) and name in ("token", "against", "key"):
+    elif isinstance(operation, OnToken | OnWords | WritingSources | MakeContrast) and name in (
+        "token",
+        "against",
+        "key",
+    ):
         other = 3
     elif name in OTHER:
         other = OTHER[name]

@@ -9,10 +9,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Lens:
-    """The plain logit lens of a prompt at R stages of the residual stream and its last P positions.
+    """The plain logit lens of a text at R stages of the residual stream and its last P positions.
 
     Stages in the order of a pass: behind block ``blocks[r]`` (-1: the embeddings), or, where ``whole[r]`` is 0, behind
-    its attention only. ``labels`` of the P tokens, the first at position ``first``. Arms: unsteered, steered, and as
+    its attention only. ``labels`` of the P tokens, the first at position ``first``; from position ``prompt`` on they
+    were written, in the text ``of`` ("" where none is). Arms: unsteered, steered, and as
     many random directions at the set-up's KL as ``controls`` has, the KL of each at the next token (nats); ``kl``: the
     set-up's, ``met``: whether each control reaches it.
 
@@ -26,6 +27,8 @@ class Lens:
 
     labels: tuple[str, ...]
     first: int
+    prompt: int
+    of: str
     blocks: tuple[int, ...]
     whole: tuple[int, ...]
     acts: tuple[int, ...]
