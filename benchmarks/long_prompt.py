@@ -52,7 +52,7 @@ def questions(loaded: Any) -> dict[str, Callable[[list[int], list[int]], object]
     from analysis.models.trace import trace_prompt
     from analysis.qk.contributions import contributions, pair_values
 
-    some = [(0, 0), (0, 1), (0, MLP), (15, 3), (15, MLP), (29, 2), (29, MLP)]
+    some = [(0, 0), (0, MLP), (27, 3), (29, MLP)]
 
     def direct(ids: list[int], _other: list[int]) -> None:
         stream = take_apart(loaded, ids)

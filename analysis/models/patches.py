@@ -73,14 +73,15 @@ class Patch:
             output[row, where, head] = self._run.outputs[record.layer][0, where, head]
             return
         theirs = self._run.records[record.layer]
-        output[row, :, head] = attending_with(record, row, head, self.what, theirs, 0, where).to(output.dtype)
+        moved = change_with(record, row, head, self.what, theirs, 0, where)
+        output[row, :, head] = (output[row, :, head] + moved).to(output.dtype)
 
     def mlp(self, layer: int, rows: Tensor) -> None:
         """As of :class:`analysis.models.ablation.Change`; only what is given can be patched of an MLP."""
         rows[self.places] = self._run.mlps[layer][self.places]
 
 
-def attending_with(
+def change_with(
     record: LayerAttention,
     row: int,
     head: int,
@@ -89,18 +90,26 @@ def attending_with(
     other_row: int,
     where: slice | list[int] = slice(None),
 ) -> Tensor:
-    """What a head gives (T, w) float32 with the ``what`` of another record, a pattern, query, key or value, at tokens
-    ``where``."""
+    """By how much what a head gives changes, (T, w) float32, with the ``what`` of another record, a pattern, query, key
+    or value, at tokens ``where``.
+
+    Patterns are computed again here, in another order than the model's own attention; of the difference nothing is left
+    where nothing changes, so what the model gave plus this is then what the model gave, bit for bit.
+    """
     mine, theirs = _of_head(record, row, head), _of_head(other, other_row, head)
+    values, weights = mine.values[0, 0].float(), mine.weights()[0, 0]
+    if what == "value":
+        moved = torch.zeros_like(values)
+        moved[where] = theirs.values[0, 0, where].float() - values[where]
+        return weights @ moved
     if what == "pattern":
-        weights, others = mine.weights()[0, 0], theirs.weights()[0, 0]
-        weights[where] = others[where]
-        return weights @ mine.values[0, 0].float()
-    name = {"query": "queries", "key": "keys", "value": "values"}[what]
+        moved = torch.zeros_like(weights)
+        moved[where] = theirs.weights()[0, 0, where] - weights[where]
+        return moved @ values
+    name = {"query": "queries", "key": "keys"}[what]
     own = getattr(mine, name).clone()
     own[0, 0, where] = getattr(theirs, name)[0, 0, where]
-    mine = replace(mine, **{name: own})
-    return mine.weights()[0, 0] @ mine.values[0, 0].float()
+    return (replace(mine, **{name: own}).weights()[0, 0] - weights) @ values
 
 
 def _of_head(record: LayerAttention, row: int, head: int) -> LayerAttention:

@@ -20,7 +20,7 @@ from analysis.models.batch import rows_together
 from analysis.models.hooks import Hook, available_sites, hooked
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.midway import begun, last_logits, may_begin, outputs_behind
-from analysis.models.patches import attending_with
+from analysis.models.patches import change_with
 from analysis.models.recording import LayerAttention, tapped
 from analysis.models.sites import Site
 
@@ -159,7 +159,8 @@ def _batch(
             return None
         output = output.clone()
         for row in range(rows):
-            output[row, :, head] = attending_with(record, row, head, side, given[0], row).to(output.dtype)
+            moved = change_with(record, row, head, side, given[0], row)
+            output[row, :, head] = (output[row, :, head] + moved).to(output.dtype)
         return output
 
     start = None if plain.behind is None else plain.behind[layer - 1]

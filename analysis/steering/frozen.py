@@ -105,7 +105,7 @@ class HeldPass:
             for parts, of in kinds.items():
                 now = _rows_of(record, of)
                 for some in chosen:
-                    changed[of, :, some] = _held(kept, now, parts, some).to(output)
+                    changed[of, :, some] = _held(kept, now, output[of][:, :, some], parts, some).to(output)
             return changed
 
         def put(layer: int) -> Callable[[Tensor], Tensor]:
@@ -127,11 +127,18 @@ def _rows_of(record: LayerAttention, rows: list[int]) -> LayerAttention:
     return replace(record, queries=record.queries[rows], keys=record.keys[rows], values=record.values[rows], mask=mask)
 
 
-def _held(kept: _Attention, now: LayerAttention, parts: frozenset[str], heads: slice) -> Tensor:
-    """Outputs (B, T, h, dv) of heads with their patterns, their values or both from the kept pass."""
+def _held(kept: _Attention, now: LayerAttention, output: Tensor, parts: frozenset[str], heads: slice) -> Tensor:
+    """Outputs (B, T, h, dv) of heads with their patterns, their values or both from the kept pass, where the pass that
+    runs gave ``output``.
+
+    Patterns are computed again here, in another order than the model's own attention, so they are applied to the
+    difference of the values alone and added to what the model gave: a pass held in itself is that pass, bit for bit.
+    """
+    before = kept.output[:, :, heads]
     if len(parts) == 2:
-        return kept.output[:, :, heads]
-    patterns, values = (kept.record, now) if "patterns" in parts else (now, kept.record)
+        return before
     index = torch.arange(now.queries.shape[1], device=now.values.device)[heads] // now.group
-    mixed = patterns.weights(heads) @ values.values[:, index].float()
-    return mixed.transpose(1, 2)
+    moved = now.values[:, index].float() - kept.record.values[:, index].float()
+    if "patterns" in parts:
+        return before + (kept.record.weights(heads) @ moved).transpose(1, 2)
+    return output - (now.weights(heads) @ moved).transpose(1, 2)

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from analysis.errors import Cancelled, UserError
+from analysis.models.ablation import _batch as one_head
 from analysis.models.ablation import plain_logits
 from analysis.models.hooks import layout
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.midway import last_logits
 from analysis.models.pairing import check_pairs, paired, shared_start
+from analysis.models.patches import WHATS, Patch
 from analysis.models.site_patches import ALL, SITE_KINDS, _batch, _given, site_patches
 from analysis.qk.ops.sites import PairTokens, PatchSites
 from components.qk.site_view import SiteOptions, claim, sites_patched
@@ -151,3 +153,15 @@ def test_the_operation_pairs_by_slot_or_by_hand_and_refuses_in_words(context):  
     ):
         with pytest.raises(UserError, match=said):
             asked.run(context)
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma2", "gpt_oss", "qwen3"])
+def test_a_head_made_as_it_is_in_its_own_run_changes_no_bit(name):
+    one = loaded(name)
+    before = plain_logits(one, IDS)
+    for what in WHATS:
+        change = Patch(one, IDS, what)
+        with change.ready(range(4)):
+            pass
+        [found] = one_head(one, IDS, 2, [3], change, None)
+        assert torch.equal(found.logits, before), what
