@@ -33,6 +33,7 @@ from analysis.home import folder, home
 from analysis.logs import log_to
 from analysis.models.spec import DTYPES, ModelSpec
 from analysis.quota import quota
+from analysis.shares import each
 from components.frame.shell import shell
 from pages.frame.access import Tokens, register_door
 from pages.frame.background import RelayManager, open_cache
@@ -252,6 +253,7 @@ def serve(arguments: list[str]) -> None:
         sys.exit("A cluster needs Ray, which is not installed: pip install 'attune[cluster]'.")
     try:
         quota()
+        each()
         model = ModelSpec(options.model, None, options.dtype, options.device, options.device_map)
         tls = None if options.certificate is None else certified(options.certificate, options.key)
         supervisor = _minder(options, model)

@@ -26,7 +26,13 @@ _known: dict[Path, tuple[float, int]] = {}
 
 def quota() -> int | None:
     """The quota in bytes; None where none is set. UserError for what is no positive number."""
-    text = os.environ.get(VARIABLE, "").strip()
+    return gigabytes(VARIABLE, "how many gigabytes the data folder may take")
+
+
+def gigabytes(variable: str, words: str) -> int | None:
+    """Bytes that a variable of the environment names in gigabytes; None where it is not set. UserError for what is no
+    positive number; ``words`` say what it is."""
+    text = os.environ.get(variable, "").strip()
     if not text:
         return None
     try:
@@ -34,7 +40,7 @@ def quota() -> int | None:
     except ValueError:
         number = math.nan
     if not 0 < number < math.inf:
-        raise UserError(f"{VARIABLE} is how many gigabytes the data folder may take, such as 20, not {text!r}.")
+        raise UserError(f"{variable} is {words}, such as 20, not {text!r}.")
     return round(number * GIGABYTE)
 
 

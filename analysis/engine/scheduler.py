@@ -37,6 +37,7 @@ from analysis.engine.strands import Strand, Threads
 from analysis.engine.task import Emit, Slot, Subscriber, Task
 from analysis.engine.turns import in_rounds, one_each, waits, why_full
 from analysis.errors import Cancelled, UserError
+from analysis.shares import Shares
 from analysis.status import FROM_STORE, OF_OTHERS, JobRecord
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ class Scheduler:
         residents: Residents | None = None,
         spread: Spreader = Here,
     ) -> None:
+        self.shares = Shares(book.path.with_name("shares.json"))
         self.book, self.store, self.spread = book, store or ResultStore(), spread
         self.residents, self.memory = residents or Residents(), Memory()
         self._ready = threading.Condition()
@@ -178,6 +180,8 @@ class Scheduler:
         kind = task.operation.kind
         queue = self._queues[kind]
         text = why_full(kind, queue, subscriber.who)
+        if not text and task.operation.writes:
+            text = self.shares.why_full(subscriber.who)
         if text:
             self.book.change(token, state="failed", reason=text)
             subscriber.emit({"type": "error", "kind": "user", "text": text, "field": None}, None)
@@ -411,6 +415,9 @@ class Scheduler:
         changes: dict[str, Any] = {"state": "failed", "reason": message.get("text", "")}
         if message["type"] == "result":
             changes = {"state": "done", "share": 1.0, "files": list(result.files) if result is not None else []}
+            with self._ready:
+                who = next((s.who for s in task.subscribers.values()), "")
+            self.shares.note(who, changes["files"])
         elif message["type"] == "cancelled":
             changes = {"state": "cancelled", "reason": "cancelled"}
         with self._ready:

@@ -16,6 +16,7 @@ from typing import Any
 from dash import Dash
 from flask import Response, abort, request, send_file
 
+from analysis.asker import WHO
 from analysis.disk import FULL
 from analysis.engine.operation import Operation
 from analysis.errors import UserError
@@ -29,8 +30,10 @@ from analysis.qk.contrasts.spec import ContrastSpec
 from components.kit.types import Json
 from pages.common import client, spec_of
 from pages.frame.api import answered, body, text_of
+from pages.frame.uploads import Uploads
 
 API = "/files/api"
+UPLOADS = Uploads()
 CHUNK = 1 << 20
 
 
@@ -78,14 +81,15 @@ def open_upload() -> Json:
     except (ValueError, RecursionError):
         abort(400)
     request.max_content_length = MAX_PACK
-    path = new_place("incoming")
-    try:
-        _receive(path)
-        if is_setup(path):
-            return {"setup": True}
-        return _ask(OpenArtefact(model, path.name))
-    finally:
-        path.unlink(missing_ok=True)
+    with UPLOADS.one(WHO.get(), request.content_length or 0):
+        path = new_place("incoming")
+        try:
+            _receive(path)
+            if is_setup(path):
+                return {"setup": True}
+            return _ask(OpenArtefact(model, path.name))
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def _receive(path: Path) -> None:

@@ -197,6 +197,20 @@ class WriteWords(Operation[Words]):
 
 
 @dataclass(frozen=True)
+class WriteFile(Operation[Words]):
+    """A job that says which file of the data folder it wrote, and how large."""
+
+    kind: ClassVar[Kind] = "job"
+    writes: ClassVar[bool] = True
+    name: str = "file"
+    size: int = 1_000
+
+    def run(self, context: Context) -> Result:
+        (home() / self.name).write_bytes(bytes(self.size))
+        return Result({"text": self.name}, files=(self.name,))
+
+
+@dataclass(frozen=True)
 class ReadWords(Operation[Words]):
     """What that file says now."""
 

@@ -11,6 +11,7 @@ import pytest
 
 from analysis.engine.turns import TOTAL
 from analysis.errors import UserError
+from analysis.home import home
 from analysis.models.spec import ModelSpec
 from tests.service.conftest import Desk, Inbox, lines, until
 from tests.service.operations_for_tests import (
@@ -29,6 +30,7 @@ from tests.service.operations_for_tests import (
     SlowLive,
     TappedJob,
     UseModel,
+    WriteFile,
     WriteWords,
 )
 
@@ -323,3 +325,17 @@ def test_who_may_only_look_gets_what_is_small_or_kept_and_starts_nothing(desk: D
     assert desk.submit(EchoJob("a job"))[1].end() == "result"
     _, kept = desk.submit(EchoJob("a job"), looking=True)
     assert kept.end() == "result", "kept, so it may be seen"
+
+
+def test_who_has_filled_a_share_writes_nothing_more(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATTUNE_EACH", str(2_500 / 10**9))
+    for number in range(3):
+        token, inbox = desk.submit(WriteFile(f"file {number}"), who="a")
+        assert inbox.end() == "result" and desk.state(token) == "done"
+    token, inbox = desk.submit(WriteFile("one too many"), who="a")
+    assert inbox.end() == "error" and "each person has" in inbox.messages[-1][0]["text"]
+    assert desk.state(token) == "failed" and not (home() / "one too many").exists()
+    assert desk.submit(EchoJob("nothing is written"), who="a")[1].end() == "result"
+    assert desk.submit(WriteFile("of another"), who="b")[1].end() == "result"
+    (home() / "file 0").unlink()
+    assert desk.submit(WriteFile("there is room again"), who="a")[1].end() == "result"

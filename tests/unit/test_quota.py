@@ -13,6 +13,7 @@ from analysis.engine.question import Result
 from analysis.engine.store import ResultStore
 from analysis.errors import UserError
 from analysis.quota import GIGABYTE, check_room, made_by_people, quota, room_for_results, size_of_folder
+from analysis.shares import Shares
 from tests.service.operations_for_tests import EchoJob, WriteWords
 
 
@@ -62,3 +63,25 @@ def test_a_full_quota_refuses_what_would_write_and_nothing_else(home: Path, monk
     with pytest.raises(UserError, match="its quota is"):
         context.perform(WriteWords(("a",)))
     assert context.perform(EchoJob("kept not, answered all the same")).data
+
+
+def test_each_person_has_a_share_of_what_is_still_there(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shares = Shares(home / "shares.json")
+    (home / "fits" / "two.bin").write_bytes(bytes(2_000))
+    shares.note("a", ["fits/one.bin"])
+    shares.note("b", ["fits/two.bin", "fits/gone.bin"])
+    shares.note("", ["fits/one.bin"])
+    assert (shares.bytes_of("a"), shares.bytes_of("b"), shares.bytes_of("c")) == (3_000, 2_000, 0)
+    assert shares.why_full("a") == "", "no limit is set"
+    monkeypatch.setenv("ATTUNE_EACH", str(2_500 / GIGABYTE))
+    assert "Delete some of it" in shares.why_full("a") and shares.why_full("b") == shares.why_full("") == ""
+    assert Shares(home / "shares.json").bytes_of("a") == 3_000, "kept"
+    shares.note("b", ["fits/one.bin"])
+    assert (shares.bytes_of("a"), shares.bytes_of("b")) == (0, 5_000), "written anew by another"
+    (home / "fits" / "one.bin").unlink()
+    assert shares.why_full("b") == ""
+    (home / "shares.json").write_text("[1]")
+    assert Shares(home / "shares.json").bytes_of("b") == 0
+    monkeypatch.setenv("ATTUNE_EACH", "lots")
+    with pytest.raises(UserError, match="jobs of one person"):
+        shares.why_full("b")
