@@ -97,6 +97,7 @@ class Calls:
     def _control(self, place: Place, message: dict[str, Any], patience: float | None = None) -> dict[str, Any]:
         connection, address = self._connect(place, patience)
         try:
+            protocol.limit(connection, protocol.DIALS)  # one machine that hangs does not keep what is said of all
             protocol.send(connection, {**message, "who": WHO.get()})
             return protocol.receive(connection)[0]
         except (EOFError, OSError) as error:

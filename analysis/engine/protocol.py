@@ -11,7 +11,10 @@ import json
 import math
 import os
 import socket
+import struct
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Client as connect
 from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
 from typing import Any
@@ -20,7 +23,7 @@ import numpy as np
 
 MAX_FRAME = 1 << 28
 DIALS = 5.0
-"""Seconds that a machine has to take a connection."""
+"""Seconds that a machine has to take a connection, and then for each step of the proof that it knows the key."""
 SILENCE = 24
 """Seconds after which a machine that does not even acknowledge is taken for lost."""
 _WHOLE = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
@@ -49,7 +52,7 @@ def encode(message: dict[str, Any], arrays: dict[str, np.ndarray] | None = None,
 
 def send(connection: Connection, message: dict[str, Any], arrays: dict[str, np.ndarray] | None = None) -> None:
     """Send a message and the arrays that belong to it. Raises as :func:`encode`, or OSError if no one listens."""
-    for frame in encode(message, arrays):
+    for frame in encode(message, arrays, MAX_FRAME):
         connection.send_bytes(frame)
 
 
@@ -84,23 +87,30 @@ def dial(address: Any, authkey: bytes, deadline: float = math.inf) -> Connection
         connection = Connection(made.detach())
     try:
         ready(connection)
+        limit(connection, DIALS)
         answer_challenge(connection, authkey)
         deliver_challenge(connection, authkey)
+        limit(connection, 0.0)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
+def limit(connection: Connection, seconds: float) -> None:
+    """Let a wait for the other machine's next bytes end with OSError after so many seconds; 0: wait for ever. Nothing
+    changes for a socket within one machine."""
+    with _tcp(connection) as ours:
+        if ours is not None:
+            whole, rest = divmod(round(seconds * 1e6), 1_000_000)
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", whole, rest))
+
+
 def ready(connection: Connection) -> None:
     """Prepare a connection between machines, on either side: a small frame leaves at once, and a machine that is silent
     (unplugged, cut off) is noticed after about SILENCE seconds. Nothing to do for a socket within one machine."""
-    try:
-        ours = socket.socket(fileno=os.dup(connection.fileno()))
-    except OSError:
-        return  # a pipe
-    with ours:
-        if ours.family not in (socket.AF_INET, socket.AF_INET6):
+    with _tcp(connection) as ours:
+        if ours is None:
             return
         ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -110,6 +120,18 @@ def ready(connection: Connection) -> None:
         ):  # fmt: skip
             if hasattr(socket, name):
                 ours.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+@contextmanager
+def _tcp(connection: Connection) -> Iterator[socket.socket | None]:
+    """The socket of a connection between machines; None for any other one."""
+    try:
+        ours = socket.socket(fileno=os.dup(connection.fileno()))
+    except OSError:
+        yield None  # a pipe
+        return
+    with ours:
+        yield ours if ours.family in (socket.AF_INET, socket.AF_INET6) else None
 
 
 def _head(message: Any) -> dict[str, Any]:

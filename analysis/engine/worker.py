@@ -112,8 +112,10 @@ class Server:
         """
         try:
             protocol.ready(connection)
+            protocol.limit(connection, protocol.DIALS)  # a stranger who says nothing holds no thread
             deliver_challenge(connection, self.authkey)
             answer_challenge(connection, self.authkey)
+            protocol.limit(connection, 0.0)
         except (AuthenticationError, EOFError, OSError) as error:
             log.info("a connection was refused: %s", error)
             connection.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import threading
 from collections.abc import Iterator
 from multiprocessing import AuthenticationError, Pipe
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 
 from analysis.engine import protocol
+from analysis.engine.worker import Server
 from tests.service.operations_for_tests import odd_arrays
 
 
@@ -120,3 +123,36 @@ def test_wrong_key_is_refused(tmp_path: Path) -> None:
     thread.join(5)
     listener.close()
     assert len(refused) == 1
+
+
+def test_between_machines_a_stranger_is_refused_and_a_silent_one_holds_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "DIALS", 0.3)
+    key, ended = b"k" * 32, list[str]()
+    with Listener(("127.0.0.1", 0), backlog=8) as listener:
+        address = list(listener.address)
+
+        def serve(name: str) -> None:
+            Server(None, key).serve(listener.accept())  # type: ignore[arg-type]
+            ended.append(name)
+
+        threads = [threading.Thread(target=serve, args=(name,)) for name in ("wrong", "silent", "right")]
+        for thread in threads[:2]:
+            thread.start()
+        with pytest.raises((AuthenticationError, EOFError, OSError)):
+            protocol.dial(address, b"j" * 32)
+        with socket.create_connection(tuple(address)):
+            for thread in threads[:2]:
+                thread.join(5)
+            assert sorted(ended) == ["silent", "wrong"], "no thread is held by one who says nothing"
+        threads[2].start()
+        with protocol.dial(address, key) as right:
+            protocol.limit(right, 0.1)
+            with pytest.raises(OSError):
+                protocol.receive(right)  # it has said nothing
+            protocol.limit(right, 0)
+            ours = socket.socket(fileno=os.dup(right.fileno()))
+            assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            ours.close()
+        threads[2].join(5)
+        assert ended[-1] == "right"
