@@ -247,7 +247,8 @@ class Figures:
 
 def cell_of_sweep(bench: Bench, asked: Asked, place: Place) -> Figures:
     """One cell, as a shard of a sweep."""
-    sweep = SteerSweep.from_params(asked.params)
+    # The model as it is held there: by its own specification it might be loaded a second time.
+    sweep = replace(SteerSweep.from_params(asked.params), model=bench.loaded.spec)
     return Figures(np.array(sweep.cell(sweep.subject(bench.surroundings), place.row, place.column, bench.check)))
 
 
