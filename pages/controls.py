@@ -151,8 +151,10 @@ CONTROLS: dict[str, Table] = {
     },
     "SteerLens": _STEER | {
         "words": "lens-words", "last": "lens-last", "seed": "seed", "ids": "lens-at",
-        **nothing("within", "of", "token"),
+        "lens": "lens-which", **nothing("within", "of", "token"),
     },
+    "OpenLens": _MODEL | {"lens": "lens-form", "name": "lens-file", "file": "lens-file", "path": "lens-path"},
+    "ListLenses": _MODEL,
     "FreeOrFrozen": _STEER | {
         "words": "lens-words", "heads": "frozen-heads", "seed": "seed", **nothing("draws", "token"),
     },

@@ -78,6 +78,10 @@ NO_REQUEST: dict[str, str] = {
         ("ListVectors", "OpenMixture", "OpenVectors", "SaveVectors"),
         "it reads files of others; tests/service/test_steering_artefacts.py asks it",
     ),
+    **dict.fromkeys(
+        ("ListLenses", "OpenLens"),
+        "it reads files of others; tests/service/test_steering_operations.py asks it",
+    ),
     "OpenFactorization": "it reads files of others; tests/service/test_mlp_operations.py asks it",
     "FaithRows": "it writes the rows of a file of others; tests/service/test_faith_operations.py asks it",
 }

@@ -41,3 +41,29 @@ class WhyMoved:
     change: float
     error: float
     parts: np.ndarray
+
+
+@dataclass(frozen=True)
+class LensKept:
+    """A trained lens that was opened: its ``name`` on the shelf, and a ``sentence`` on what it is worth."""
+
+    name: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class LensFacts:
+    """A trained lens of the model: ``name``, ``kind`` ("tuned", "jacobian"), the file it is from, and what was measured
+    of it when it was opened."""
+
+    name: str
+    kind: str
+    origin: str
+    said: str
+
+
+@dataclass(frozen=True)
+class LensList:
+    """All trained lenses of the model, the newest first."""
+
+    lenses: tuple[LensFacts, ...]

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 
+from analysis.bridge.agreement import agreement_of, moved
 from analysis.bridge.inside import OnWords
+from analysis.bridge.lenses import LENSES, named_lens
 from analysis.engine.context import Context
-from analysis.engine.keys import hash_of
 from analysis.engine.question import Kind
-from analysis.fields import Choice, Flag, Whole
+from analysis.fields import Choice, Flag, Text, Whole
 from analysis.mfa.answers.lens import Lens
 from analysis.steering.prompt import ReadPrompt
 from analysis.steering.room import TEXTS, check_written
@@ -26,21 +27,22 @@ if TYPE_CHECKING:
 
     from analysis.models.lens import Stage, Stream
     from analysis.models.loaded_model import LoadedModel
+    from analysis.models.trained_lens import TrainedLens
 
 DRAWS, LEADS = 2, 3
-SAMPLES, LONG, SKIPPED = 4, 24, 8
-"""Of the bundled corpus, for the agreement: texts, tokens of each, and how many of these only lead in."""
 
 
 @dataclass(frozen=True)
 class SteerLens(OnWords[Lens]):
     """The logit lens of the last positions of a text after every block, unsteered, steered, and under random
     directions at the same KL. The text is the prompt and, of the text ``of``, the written token ``ids`` after it; all
-    arms read the same one. ``within``: behind the attention of each block too."""
+    arms read the same one. ``within``: behind the attention of each block too. ``lens``: a trained lens by its name,
+    which reads behind whole blocks only; "" for the plain one."""
 
     kind: ClassVar[Kind] = "job"
     last: Annotated[int, Whole(1, 64, words="The number of positions")] = 8
     within: Annotated[bool, Flag(words="Within the blocks")] = True
+    lens: Annotated[str, Text(100, words="The lens")] = ""
     ids: tuple[int, ...] = ()
     of: Annotated[str, Choice(TEXTS, words="The text")] = "steered"
 
@@ -52,6 +54,9 @@ class SteerLens(OnWords[Lens]):
     def written(self) -> tuple[int, ...]:
         """As of InsideSteering."""
         return self.ids
+
+    def reads(self, context: Context) -> str:
+        return super().reads(context) + (LENSES.checksum(self.lens) if self.lens else "")
 
     def describe(self) -> str:
         return f"Lens of “{self.text[:40].strip()}{'…' if len(self.text) > 40 else ''}”, steered"
@@ -65,6 +70,8 @@ class SteerLens(OnWords[Lens]):
         from analysis.steering.plan import Plan
 
         loaded, setup, prompt, own = self.ready(context)
+        kept = named_lens(self.lens, loaded) if self.lens else None
+        lens = None if kept is None else kept.lens
         before = len(prompt.ids)
         text = self._text(loaded, prompt, setup.lowest)
         steered = text.cache.next_logits(own)
@@ -73,7 +80,7 @@ class SteerLens(OnWords[Lens]):
         ids, tokens = torch.tensor([text.ids]), len(text.ids)
         last = min(self.last, tokens)
         context.progress(0.02, "how far the lens agrees with the model")
-        agreement, sample = self._agreement(context, loaded)
+        plain, agreement, sample = agreement_of(context, self.model, loaded, lens)
         context.progress(0.15, "random directions at the same KL")
         controls = self.directions(context, setup, prompt, kl, DRAWS, text)
         arms = [[], own, *(made for _, made in controls)]
@@ -83,10 +90,10 @@ class SteerLens(OnWords[Lens]):
         for n, made in enumerate(arms):
             context.progress(0.2 + 0.8 * n / len(arms), ("unsteered", "steered", "random directions")[min(n, 2)])
             during: AbstractContextManager[object] = Plan(loaded, made, prompt_tokens=before).installed()
-            stream = read_stream(loaded, ids, last, self.within, during)
+            stream = read_stream(loaded, ids, last, self.within and lens is None, during)
             if first is None:
                 first, error = stream, check_lens(loaded, stream)
-            read.append(_read(context, loaded, stream, target.ids, (first, read[0]) if read else None))
+            read.append(_read(context, loaded, stream, target.ids, (first, read[0]) if read else None, lens))
         assert first is not None
         leads = np.stack([r.leads for r in read[:2]])
         names = sorted({int(i) for i in leads.ravel()})
@@ -104,6 +111,7 @@ class SteerLens(OnWords[Lens]):
             controls=tuple(push.kl for push, _ in controls),
             met=tuple(int(push.met) for push, _ in controls),
             sample=sample,
+            trained="" if kept is None else f"{kept.manifest['origin']} ({kept.lens.kind})",
             error=error,
             names=tuple(token_labels(loaded.tokenizer, names)),
             odds=np.stack([r.odds for r in read]),
@@ -111,6 +119,7 @@ class SteerLens(OnWords[Lens]):
             leads=np.searchsorted(names, leads).astype(np.int32),
             chances=np.stack([r.chances for r in read[:2]]),
             agreement=_by_stage(agreement, first.stages),
+            plain=_by_stage(plain, first.stages),
         )
 
     def _text(self, loaded: LoadedModel, prompt: ReadPrompt, lowest: int) -> ReadPrompt:
@@ -124,36 +133,6 @@ class SteerLens(OnWords[Lens]):
         loaded.check_length(len(ids))
         return ReadPrompt(PromptCache(loaded, ids, [lowest], len(prompt.ids)), ids, prompt.seconds)
 
-    def _agreement(self, context: Context, loaded: LoadedModel) -> tuple[np.ndarray, int]:
-        """Share of tokens of the bundled corpus (B + 1,) at which the embeddings and each block put the model's own
-        next token first, and of how many; remembered, since it is of the model alone."""
-        import torch
-
-        from analysis.corpora.passages import bundled_corpus
-        from analysis.models.frames import text_ids
-        from analysis.models.lens import lens_logits, read_stream
-
-        key = hash_of(["lens", context.residents.identity(self.model)])
-        known: tuple[np.ndarray, int] | None = context.memory.get(key)
-        if known is not None:
-            return known
-        long = min(LONG, loaded.facts.max_positions or LONG)
-        passages = bundled_corpus()
-        rows = [
-            text_ids(loaded.tokenizer, p.text)[:long] for p in passages[:: max(1, len(passages) // SAMPLES)][:SAMPLES]
-        ]
-        same, count = torch.zeros(loaded.facts.layers + 1), 0
-        for row in rows:
-            context.check()
-            last = max(1, len(row) - SKIPPED)
-            stream = read_stream(loaded, torch.tensor([row]), last, within=False)
-            own = stream.logits.argmax(-1)
-            tops = torch.cat([part.argmax(-1) for part in lens_logits(loaded, stream, stream.vectors)])
-            same, count = same + (tops == own).float().sum(1), count + last
-        known = ((same / count).numpy().astype(np.float32), count)
-        context.memory.put(key, known, known[0].nbytes)
-        return known
-
 
 @dataclass(frozen=True)
 class _Read:
@@ -166,7 +145,12 @@ class _Read:
 
 
 def _read(
-    context: Context, loaded: LoadedModel, stream: Stream, ids: Tensor, base: tuple[Stream, _Read] | None
+    context: Context,
+    loaded: LoadedModel,
+    stream: Stream,
+    ids: Tensor,
+    base: tuple[Stream, _Read] | None,
+    lens: TrainedLens | None,
 ) -> _Read:
     """``base``: the unsteered stream and what was read of it, which serves for the stages that are equal."""
     import torch
@@ -177,7 +161,11 @@ def _read(
     if base is not None:
         changed = (stream.vectors != base[0].vectors).flatten(1).any(1).cpu()
     found: list[list[Tensor]] = [[], [], [], []]
-    for logits in lens_logits(loaded, stream, stream.vectors[changed.to(stream.vectors.device)]):
+    vectors = stream.vectors[changed.to(stream.vectors.device)]
+    if lens is not None:
+        stages = [stage for stage, new in zip(stream.stages, changed.tolist(), strict=True) if new]
+        vectors = moved(lens, stages, vectors)
+    for logits in lens_logits(loaded, stream, vectors):
         context.check()
         logp = logits.log_softmax(-1)
         chosen = logp[..., ids].double()

@@ -109,6 +109,8 @@ def _claim(lens: Lens, gain: float, random: np.ndarray, at: int | None) -> str:
     agreement = float(lens.agreement[at if lens.whole[at] else min(at + 1, len(lens.agreement) - 1)])
     if agreement < LOW:
         said += f", where the lens is coarse: it puts the model's own token first for {agreement:.0%} of tokens"
+    if lens.trained:
+        said += "; the lens is a trained one"
     return said + ". One text, one position."
 
 
@@ -177,7 +179,7 @@ def _figure(
         **({} if rank else {"coloraxis2": second}),
         annotations=notes,
         shapes=[_line(lens, n) for n in range(len(panels))],
-        margin={"l": 96, "r": 8, "t": 30, "b": 76},
+        margin={"l": 140 if lens.trained else 96, "r": 8, "t": 30, "b": 76},
         uirevision="lens",
     )  # fmt: skip
 
@@ -194,8 +196,10 @@ def _line(lens: Lens, panel: int) -> dict[str, Any]:
 
 def _tick(lens: Lens, stage: int) -> str:
     name = "embeddings" if lens.blocks[stage] < 0 else str(lens.blocks[stage])
-    share = float(lens.agreement[stage])
-    return name if np.isnan(share) else f"{name} · {share:.0%}"
+    share, plain = float(lens.agreement[stage]), float(lens.plain[stage])
+    if np.isnan(share):
+        return name
+    return f"{name} · {share:.0%} ({plain:.0%})" if lens.trained else f"{name} · {share:.0%}"
 
 
 def _hovers(lens: Lens, arm: int) -> list[list[str]]:
@@ -230,6 +234,12 @@ def _caption(lens: Lens, shown: str) -> str:
     more = f" and {len(lens.tokens) - WORDS} more" if len(lens.tokens) > WORDS else ""
     what = "Mean log-odds" if shown == "odds" else "Rank of the likeliest"
     count = f"{len(lens.tokens)} target tokens" if len(lens.tokens) > 1 else "the target token"
+    which = "the plain logit lens, not a trained one. Per cent:"
+    if lens.trained:
+        which = (
+            f"by the trained lens {lens.trained}, opened here; no file says on which weights it was trained. Per cent, "
+            "with the plain lens's in brackets:"
+        )
     text = ""
     if lens.of:
         name = {"base": "unsteered", "steered": "steered", "control": "control"}[lens.of]
@@ -238,14 +248,14 @@ def _caption(lens: Lens, shown: str) -> str:
     within = "" if all(lens.whole) else " Rows between two blocks are behind the attention of the upper one."
     return (
         f"{what} of {count} ({words}{more}; {lens.subject}) if the stream behind a block, or behind its attention, "
-        f"were that of the last block: the plain logit lens, not a trained one. Per cent: how often it puts the "
-        f"model's own next token first, on {lens.sample} tokens of the bundled corpus. Dotted: where the set-up begins "
-        f"to act; below it nothing changes.{within}{text}"
+        f"were that of the last block: {which} how often it puts the model's own next token first, on {lens.sample} "
+        f"tokens of the bundled corpus. Dotted: where the set-up begins to act; below it nothing changes.{within}{text}"
     )
 
 
 _COLUMNS = (
-    "behind", "agreement", "unsteered, nats", "steered", "change", "change by random directions", "rank unsteered",
+    "behind", "agreement", "of the plain lens", "unsteered, nats",
+    "steered", "change", "change by random directions", "rank unsteered",
     "rank steered", "leading token steered",
 )  # fmt: skip
 
@@ -256,7 +266,8 @@ def _rows(lens: Lens, change: np.ndarray, null: np.ndarray) -> tuple[tuple[str |
 
     return tuple(
         (
-            stage_name(lens, r), number(lens.agreement[r]), number(lens.odds[0, r, -1]), number(lens.odds[1, r, -1]),
+            stage_name(lens, r), number(lens.agreement[r]), number(lens.plain[r]),
+            number(lens.odds[0, r, -1]), number(lens.odds[1, r, -1]),
             number(change[r, -1]), number(null[r, -1]), int(lens.ranks[0, r, -1]), int(lens.ranks[1, r, -1]),
             lens.names[int(lens.leads[1, r, -1, 0])],
         )

@@ -26,6 +26,8 @@ from components.mfa.lens import LensOptions, lens_maps
 from pages.address import remember
 from pages.cards import content
 from pages.common import ask_job, reply_of, spec_of
+from pages.steering import lens_files
+from pages.steering.lens_files import PLAIN
 from pages.steering.state import PATH
 
 FROZEN = Card("frozen", "Through what does it act?", frozen_view.HEIGHT, start="Press “Free or frozen”")
@@ -39,7 +41,7 @@ SHOWN = [{"label": "log-odds and their change", "value": "odds"}, {"label": "ran
 
 def stores() -> list[Node]:
     """The questions that the two cards answer."""
-    return [dcc.Store(id="lens-asked"), dcc.Store(id="frozen-asked")]
+    return [dcc.Store(id="lens-asked"), dcc.Store(id="frozen-asked"), dcc.Store(id="lens-opened")]
 
 
 def inside_tab() -> Node:
@@ -87,6 +89,10 @@ def inside_tab() -> Node:
                                 dbc.Input(id="lens-last", type="number", step="any", value=SteerLens.last, size="sm"),
                             ),
                             _labelled(
+                                "Lens",
+                                dcc.Dropdown([PLAIN], "plain", id="lens-which", clearable=False, searchable=False),
+                            ),
+                            _labelled(
                                 "Shown",
                                 dcc.Dropdown(SHOWN, "odds", id="lens-shown", clearable=False, searchable=False),
                             ),
@@ -94,6 +100,7 @@ def inside_tab() -> Node:
                         className="attune-options",
                     ),
                     *_job("lens", "Look inside", "reading every block"),
+                    lens_files.opening(),
                 ],
                 className="attune-card",
                 **{"aria-label": "Inside"},
@@ -149,7 +156,7 @@ def heads_in(text: str | None) -> tuple[tuple[int, int], ...]:
     return tuple(dict.fromkeys(found))
 
 
-def at_token(pick: Json, written: Json, last: Typed) -> SteerLens:
+def at_token(pick: Json, written: Json, last: Typed, lens: str = "") -> SteerLens:
     """The question of a written token: the text before it, and the token itself as what is looked at. Raises UserError
     where none is pressed."""
     if not pick or not written or pick["of"] == "control":
@@ -157,7 +164,9 @@ def at_token(pick: Json, written: Json, last: Typed) -> SteerLens:
     asked = written["params"]
     shared = {name: asked[name] for name in ("model", "text", "chat", "steer", "seed") if name in asked}
     *before, token = pick["ids"]
-    return SteerLens.from_params({**shared, "last": last, "ids": before, "of": pick["of"], "token": token})
+    return SteerLens.from_params(
+        {**shared, "last": last, "ids": before, "of": pick["of"], "token": token, "lens": lens}
+    )
 
 
 @callback(
@@ -168,6 +177,7 @@ def at_token(pick: Json, written: Json, last: Typed) -> SteerLens:
         "words": State("lens-words", "value"),
         "last": State("lens-last", "value"),
         "at": State("lens-at", "value"),
+        "which": State("lens-which", "value"),
         "pick": State("token-pick", "data"),
         "written": State("ask-text", "data"),
         "steer": State("steer", "data"),
@@ -186,20 +196,22 @@ def at_token(pick: Json, written: Json, last: Typed) -> SteerLens:
     prevent_initial_call=True,
 )
 def look(
-    set_progress: Relay, clicks: int | None, words: str | None, last: Typed, at: str, pick: Json, written: Json,
-    steer: Json, text: str | None, chat: bool, seed: Typed, model: Json, session: str,
+    set_progress: Relay, clicks: int | None, words: str | None, last: Typed, at: str, which: str,
+    pick: Json, written: Json, steer: Json, text: str | None, chat: bool, seed: Typed, model: Json, session: str,
 ) -> tuple[Node, Json]:  # fmt: skip
     """The lens of the prompt under the set-up, or of a written text up to the token that was pressed, as a job."""
+    lens = "" if which == PLAIN["value"] else which
     if clicks and at == "token":
         reply, panel = ask_job(
-            lambda: at_token(pick, written, last), set_progress, session, PATH, None, SteerLens
+            lambda: at_token(pick, written, last, lens), set_progress, session, PATH, None, SteerLens
         )  # fmt: skip
         return panel, no_update if reply is None else reply.question.to_dict()
     if not clicks or not steer:
         return user_error("Put a region on the sliders first.") if clicks else no_update, no_update
     reply, panel = ask_job(
         lambda: SteerLens(
-            spec_of(model), text or "", bool(chat), SteeringSettings.from_dict(steer), seed, words or "", last
+            spec_of(model), text or "", bool(chat), SteeringSettings.from_dict(steer), seed, words or "", last,
+            lens=lens,
         ),
         set_progress, session, PATH, None, SteerLens,
     )  # fmt: skip

@@ -21,6 +21,7 @@ from analysis.activations.collect import collect
 from analysis.activations.recipe import WINDOW
 from analysis.bridge.frozen import FreeOrFrozen
 from analysis.bridge.lens import SteerLens
+from analysis.bridge.lens_files import ListLenses, OpenLens
 from analysis.bridge.moved import SteeredAttention, SteeredHeads
 from analysis.bridge.why_moved import ExplainMove
 from analysis.corpora.passages import Passage, corpus_hash
@@ -953,3 +954,31 @@ def test_the_lens_of_a_written_token_reads_it_as_it_was_written(bench: Bench) ->
     found = TokenAlternatives.answer_from(bench.perform(TokenAlternatives(SPEC, TEXT, False, settings, ids=tuple(ids))))
     again = bench.loaded.tokenizer(found.before)["input_ids"] if found.before else [*prompt, *ids[:-1]]
     assert list(again) == [*prompt, *ids[:-1]]
+
+
+def test_a_trained_lens_from_a_file_reads_in_place_of_the_plain_one(bench: Bench, tmp_path: Path) -> None:
+    facts, settings = bench.loaded.facts, bench.steer(RegionSetting(1, 0.6), mode="add")
+    plain = SteerLens.answer_from(bench.perform(SteerLens(SPEC, TEXT, False, settings, last=2, within=False)))
+    nothing = {f"{n}.weight": torch.zeros(facts.hidden, facts.hidden) for n in range(facts.layers)}
+    noise = {f"{n}.weight": torch.randn(facts.hidden, facts.hidden) for n in range(facts.layers)}
+    for name, tensors in (("same", nothing), ("noise", noise)):
+        torch.save(tensors, tmp_path / f"{name}.pt")
+    body = base64.b64encode((tmp_path / "same.pt").read_bytes()).decode()
+    kept = OpenLens.answer_from(bench.perform(OpenLens(SPEC, "tuned", "same.pt", body)))
+    assert "it is ahead at 0 of" in kept.sentence and "no better than none" in kept.sentence
+    other = OpenLens.answer_from(bench.perform(OpenLens(SPEC, "tuned", path=str(tmp_path / "noise.pt"))))
+    listed = ListLenses.answer_from(bench.perform(ListLenses(SPEC))).lenses
+    assert {row.name for row in listed} == {kept.name, other.name} and {row.kind for row in listed} == {"tuned"}
+    asked = SteerLens(SPEC, TEXT, False, settings, last=2, lens=kept.name)
+    again = SteerLens.answer_from(bench.perform(asked))
+    assert again.trained == "same.pt (tuned)" and all(again.whole)
+    for field in ("odds", "ranks", "chances", "agreement"):
+        assert np.array_equal(getattr(again, field), getattr(plain, field)), field
+    wild = SteerLens.answer_from(bench.perform(dataclasses.replace(asked, lens=other.name)))
+    assert not np.allclose(wild.odds[:, :-1], plain.odds[:, :-1]) and np.array_equal(wild.plain, plain.agreement)
+    assert np.array_equal(wild.odds[:, -1], plain.odds[:, -1]), "the last block is read as it is"
+    with pytest.raises(UserError, match="is not in this data folder"):
+        bench.perform(dataclasses.replace(asked, lens="nowhere"))
+    with pytest.raises(UserError, match=f"has {facts.layers} translators"):
+        torch.save({"0.weight": nothing["0.weight"]}, tmp_path / "few.pt")
+        bench.perform(OpenLens(SPEC, "tuned", path=str(tmp_path / "few.pt")))

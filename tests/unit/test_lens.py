@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from analysis.bridge.agreement import moved
 from analysis.errors import UserError
 from analysis.mfa.answers.lens import Lens
 from analysis.models.lens import Stage, check_lens, lens_logits, read_stream, stages_of
 from analysis.models.sites import Site
+from analysis.models.trained_lens import TrainedLens, read_lens, read_sent
 from analysis.steering import Add
 from analysis.steering.plan import Plan
 from components.mfa.lens import LensOptions, half_from, lens_maps
@@ -139,11 +143,12 @@ def small_lens(**changes: Any) -> Lens:
     settings: dict[str, Any] = {
         "labels": (" <b>the",), "first": 3, "blocks": (-1, 0, 0, 1, 1), "whole": (1, 0, 1, 0, 1), "acts": (0,),
         "prompt": 4, "of": "", "tokens": (" wine",),
-        "subject": "wine", "kl": 0.25, "controls": (0.25, 0.25), "met": (1, 1), "sample": 64,
+        "subject": "wine", "kl": 0.25, "controls": (0.25, 0.25), "met": (1, 1), "sample": 64, "trained": "",
         "error": 1e-5, "names": (" a", " wine"), "odds": np.stack([base, steered, base - 0.1, base + 0.3]),
         "ranks": np.arange(1, 11, dtype=np.int32).reshape(2, 5, 1), "leads": np.ones((2, 5, 1, 1), np.int32),
         "chances": np.full((2, 5, 1, 1), 0.5, np.float32),
         "agreement": np.array([0.0, np.nan, 0.1, np.nan, 1.0], np.float32),
+        "plain": np.array([0.0, np.nan, 0.1, np.nan, 1.0], np.float32),
     }  # fmt: skip
     return Lens(**settings | changes)
 
@@ -169,3 +174,106 @@ def test_what_is_no_more_than_random_is_called_so() -> None:
     fallen = small_lens(odds=lens.odds[[1, 0, 2, 3]])
     assert "Nothing is gained" in lens_maps.draw(fallen, LensOptions(), "dark").control.text  # type: ignore[union-attr]
     assert half_from(np.array([3.0, 0.5, 2.0])) == 2 and half_from(np.array([1.0, 1.0, 2.0])) == 0
+
+
+# ---- trained lenses ----
+
+
+def turning() -> tuple[Any, list[Tensor]]:
+    """A model whose blocks do nothing but rotate the stream, by known matrices, and these (x goes to x @ Q)."""
+    model: Any = tiny_model("llama")
+    generator = torch.Generator().manual_seed(0)
+    turns = [torch.linalg.qr(torch.randn(48, 48, generator=generator)).Q for _ in model.model.layers]
+    for block, turn in zip(model.model.layers, turns, strict=True):
+        inner = block.forward
+
+        def rotated(hidden_states: Tensor, *args: Any, inner: Any = inner, turn: Tensor = turn, **kwargs: Any) -> Any:
+            inner(hidden_states, *args, **kwargs)  # its parts run, so that what is watched of them is there
+            return hidden_states @ turn
+
+        block.forward = rotated
+    return model, turns
+
+
+def undoing(turns: list[Tensor]) -> list[Tensor]:
+    """Of the embeddings and of each block but the last the matrix J that gives the last block's stream, J h."""
+    found = [torch.eye(48)]
+    for turn in reversed(turns):
+        found.append(found[-1] @ turn.T)
+    return found[:0:-1]
+
+
+@torch.no_grad()
+def agrees(loaded: Any, lens: TrainedLens | None) -> list[float]:
+    stream = read_stream(loaded, IDS, 9, within=False)
+    vectors = stream.vectors if lens is None else moved(lens, stream.stages, stream.vectors)
+    tops = torch.cat([part.argmax(-1) for part in lens_logits(loaded, stream, vectors)])
+    shares: list[float] = (tops == stream.logits.argmax(-1)).float().mean(1).tolist()
+    return shares
+
+
+def test_a_trained_lens_undoes_what_the_blocks_do_and_the_plain_one_does_not(tmp_path: Path) -> None:
+    model, turns = turning()
+    loaded, maps = loaded_of(model), undoing(turns)
+    tuned = {f"{n}.weight": j - torch.eye(48) for n, j in enumerate(maps)}
+    tuned |= {f"{n}.bias": torch.zeros(48) for n in range(len(maps))}
+    torch.save(tuned, tmp_path / "params.pt")
+    (tmp_path / "config.json").write_text('{"base_model_name_or_path": "owner/name", "d_model": 48}')
+    lens = read_lens(tmp_path, "tuned", len(turns), 48)
+    assert lens.hint == "owner/name" and sorted(lens.maps) == list(range(-1, len(turns) - 1))
+    assert agrees(loaded, lens) == [1.0] * (len(turns) + 1)
+    plain = agrees(loaded, None)
+    assert max(plain[:-1]) < 0.5 and plain[-1] == 1.0
+    save_file({"J": torch.stack(maps[1:])}, tmp_path / "lens.safetensors")
+    again = read_lens(tmp_path / "lens.safetensors", "jacobian", len(turns), 48)
+    assert agrees(loaded, again)[1:] == [1.0] * len(turns)
+    (tmp_path / "config.json").write_text('{"num_hidden_layers": 12}')
+    with pytest.raises(UserError, match="a model with 12 blocks; this one has 4"):
+        read_lens(tmp_path, "tuned", len(turns), 48)
+
+
+@pytest.mark.parametrize("kind", ["tuned", "jacobian"])
+def test_a_lens_that_maps_nothing_is_the_plain_one_bit_for_bit(kind: str) -> None:
+    x = torch.randn(5, 48) * 100
+    weight = torch.zeros(48, 48) if kind == "tuned" else torch.eye(48)
+    lens = TrainedLens(kind, {2: (weight, torch.zeros(48) if kind == "tuned" else None)})
+    assert torch.equal(lens.moved(2, x), x) and lens.moved(3, x) is x
+    assert torch.equal(lens.moved(2, x.bfloat16()), x.bfloat16())
+
+
+@pytest.mark.parametrize(
+    ("tensors", "words"),
+    [
+        ({"0.weight": torch.zeros(48, 48)}, "has 1 maps, and a tuned lens of a model with 4 blocks has 4"),
+        ({f"{n}.weight": torch.zeros(40, 40) for n in range(4)}, "is 40 x 40; for this model it would be 48 x 48"),
+        ({f"{n}.weight": torch.full((48, 48), torch.inf) for n in range(4)}, "not finite"),
+        ({"unembed.weight": torch.zeros(48, 48)}, "says no block"),
+        ({"0.weight": torch.zeros(48, 48), "translators.0.weight": torch.zeros(48, 48)}, "two tensors of number 0"),
+        ({"0.weight": torch.zeros(48, 48, dtype=torch.int32)}, "no array of floating numbers"),
+        ({"0.weight": [1, 2]}, "no array of floating numbers"),
+    ],
+)
+def test_what_is_no_lens_of_this_model_is_refused_in_words(tensors: Any, words: str, tmp_path: Path) -> None:
+    torch.save(tensors, tmp_path / "lens.pt")
+    with pytest.raises(UserError, match=words) as caught:
+        read_sent("lens.pt", (tmp_path / "lens.pt").read_bytes(), "tuned", 4, 48)
+    assert caught.value.field == "file"
+
+
+def test_other_files_are_no_lens(tmp_path: Path) -> None:
+    for name, body, words in (
+        ("lens.pt", b"cos\nsystem\n(S'true'\ntR.", "Python objects"),
+        ("lens.safetensors", b"{}", "damaged"),
+        ("lens.txt", b"a", "ends in"),
+    ):
+        with pytest.raises(UserError, match=words):
+            read_sent(name, body, "tuned", 4, 48)
+    with pytest.raises(UserError, match=r"no file lens\.pt"):
+        read_lens(tmp_path / "lens.pt", "tuned", 4, 48)
+
+
+def test_a_trained_lens_is_named_with_the_plain_ones_agreement_beside() -> None:
+    lens = small_lens(trained="params.pt (tuned)", agreement=np.array([0.2, np.nan, 0.6, np.nan, 1.0], np.float32))
+    drawing = drawn_again(lens_maps, lens, options=LensOptions("odds"))
+    assert "trained lens params.pt (tuned)" in drawing.caption and "plain logit lens, not" not in drawing.caption
+    assert "0 · 60% (10%)" in str(drawing.figure) and drawing.control and "a trained one" in drawing.control.text

@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Lens:
-    """The plain logit lens of a text at R stages of the residual stream and its last P positions.
+    """The logit lens of a text at R stages of the residual stream and its last P positions.
 
     Stages in the order of a pass: behind block ``blocks[r]`` (-1: the embeddings), or, where ``whole[r]`` is 0, behind
     its attention only. ``labels`` of the P tokens, the first at position ``first``; from position ``prompt`` on they
@@ -21,8 +21,9 @@ class Lens:
     them, 1 the first of all tokens, unsteered and steered; ``leads`` (2, R, P, 3): the leading tokens, as places in
     ``names``, with their ``chances``. ``tokens``: the target, from ``subject``. ``acts``: blocks behind which, or in
     whose MLP, the set-up acts. ``agreement`` (R,): how often the unsteered lens puts the same token first as the model,
-    on ``sample`` tokens of the bundled corpus (NaN where it was not measured). ``error``: how far the lens at the last
-    block is from the model's own log-probabilities, at most.
+    on ``sample`` tokens of the bundled corpus (NaN where it was not measured); ``plain``: the same of the plain lens,
+    where the one that is used is ``trained`` (what it is called; "" for the plain one). ``error``: how far the lens at
+    the last block is from the model's own log-probabilities, at most.
     """
 
     labels: tuple[str, ...]
@@ -38,6 +39,7 @@ class Lens:
     controls: tuple[float, ...]
     met: tuple[int, ...]
     sample: int
+    trained: str
     error: float
     names: tuple[str, ...]
     odds: np.ndarray
@@ -45,3 +47,4 @@ class Lens:
     leads: np.ndarray
     chances: np.ndarray
     agreement: np.ndarray
+    plain: np.ndarray
