@@ -7,15 +7,21 @@ to this process: if it ends, Ray ends them.
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
+import os
+import secrets
 import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
+from analysis.cluster.host import nonce_path, versions
 from analysis.cluster.link import link
+from analysis.engine.own import PLACES
+from analysis.home import folder, home
 
 log = logging.getLogger(__name__)
 IDLE = 600.0
@@ -23,6 +29,8 @@ IDLE = 600.0
 FRESH = 3.0
 """Seconds for which the list of nodes is believed."""
 HOMES = 100_000
+HANDED_ON = ("ATTUNE_MODEL_ROOT", "HF_HUB_OFFLINE", "HF_ENDPOINT")
+"""What nodes are told of the asker's environment, where it is set."""
 
 
 @dataclass(eq=False)
@@ -51,6 +59,13 @@ class Hands:
         self._hands: dict[tuple[str, str, int], Hand] = {}
         self._listed, self._nodes = 0.0, list[dict[str, Any]]()
         self._calls, self._lock = 0, threading.Lock()
+        nonce, own = secrets.token_hex(16), str(home())
+        folder(PLACES)
+        self._shown = nonce_path(own, nonce)
+        self._shown.write_text(nonce, encoding="utf-8")
+        atexit.register(self._shown.unlink, missing_ok=True)
+        given = {name: os.environ[name] for name in HANDED_ON if name in os.environ}
+        self._settings = json.dumps({"home": own, "nonce": nonce, "versions": versions(), "environment": given})
         self._timer: threading.Timer | None = None
 
     def of(self, kind: str) -> list[Hand]:
@@ -87,7 +102,8 @@ class Hands:
             max_concurrency=AT_ONCE,
             scheduling_strategy=NodeAffinitySchedulingStrategy(hand.key[0], soft=False),
         )
-        hand.actor = remote.remote(max(1, cores // max(1, gpus) if hand.key[1] == "cuda" else cores))
+        threads = max(1, cores // max(1, gpus) if hand.key[1] == "cuda" else cores)
+        hand.actor = remote.remote(threads, self._settings)
 
     def holding(self, hand: Hand, model: dict[str, Any] | None) -> Any | None:
         """The reference to the loading of a model on a hand, None where it is known to be there."""

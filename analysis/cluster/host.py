@@ -47,7 +47,7 @@ class WorkerHost:
         os.environ.update({**given["environment"], "ATTUNE_HOME": given["home"]})
         os.umask(0o077)
         self._facts: dict[str, Any] = {}
-        self._refused = _refusal(given)
+        self._refused = refusal(given)
         if not self._refused:
             self._supervisor = Supervisor(
                 [ModelSpec.from_dict(spec) for spec in given["preload"]], given["threads"], given["worker"],
@@ -64,8 +64,8 @@ class WorkerHost:
         return json.dumps({**self._facts, "refused": self._refused})
 
 
-def _refusal(given: dict[str, Any]) -> str:
-    """Why a worker here would not fit the others; "" if it would."""
+def refusal(given: dict[str, Any]) -> str:
+    """Why what runs here would not fit the others, by ``home``, ``nonce`` and ``versions``; "" if it would."""
     node = socket.gethostname()
     try:
         seen = nonce_path(given["home"], given["nonce"]).read_text(encoding="utf-8")

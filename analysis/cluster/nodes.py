@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import threading
 import traceback
@@ -19,6 +20,7 @@ from typing import Any, get_type_hints
 import numpy as np
 
 from analysis.cluster.frames import answer_of, block
+from analysis.cluster.host import refusal
 from analysis.engine.context import Context
 from analysis.engine.memory import Memory
 from analysis.engine.residents import Residents
@@ -67,9 +69,13 @@ def wanted(loaded: Any) -> dict[str, Any]:
 
 
 class Node:
-    """What runs on a node. ``threads``: for the computation."""
+    """What runs on a node. ``threads``: for the computation. ``settings``: JSON of ``home``, ``nonce``, ``versions``
+    and ``environment``, as a worker's."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, settings: str) -> None:
+        given = json.loads(settings)
+        os.environ.update({**given["environment"], "ATTUNE_HOME": given["home"]})
+        self._refused = refusal(given)
         import torch
 
         from analysis.models.memory import host_memory
@@ -82,7 +88,10 @@ class Node:
         self._common: tuple[str, Any] = ("", None)
 
     def hold(self, model: dict[str, Any] | None) -> str:
-        """Load a model if there is one; why it cannot stand for the asker's, "" if it can."""
+        """Load a model if there is one; why it cannot stand for the asker's, or this node for the asker's, "" if it
+        can."""
+        if self._refused:
+            return self._refused
         try:
             with self._turn:
                 self._model(model)

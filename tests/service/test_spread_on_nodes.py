@@ -5,18 +5,19 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from transformers import PreTrainedTokenizerFast
 
 from analysis.activations import collect as collecting
 from analysis.activations.collect import collect, recipe_of
 from analysis.activations.store import ActivationStore
-from analysis.cluster.hands import hands
+from analysis.cluster.hands import Hand, hands
 from analysis.cluster.link import VARIABLE
 from analysis.cluster.spread import OnNodes, spread_of
 from analysis.cluster.trial import Rows, Sums, Trial, add_rows
@@ -28,6 +29,9 @@ from analysis.models.loaded_model import LoadedModel
 from analysis.models.loader import load_model
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
+from analysis.qk.fit import fit_contrast
+from tests.unit.mfa.test_spread import fitted, store_in
+from tests.unit.test_fit import random_examples
 from tests.unit.tiny_models import tiny_model
 
 QUICK, SLOW = (Trial(np.array([1.0, 0.5]), pause) for pause in (0.0, 0.01))
@@ -44,22 +48,25 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     made.add_node(num_cpus=1)
-    made.add_node(num_cpus=1, env_vars={"ATTUNE_MODEL_ROOT": str(tmp_path_factory.mktemp("no models"))})
+    made.last = made.add_node(num_cpus=1, env_vars={"ATTUNE_MODEL_ROOT": str(tmp_path_factory.mktemp("no models"))})
     os.environ[VARIABLE] = made.address
+    before = os.environ.get("ATTUNE_HOME")
+    os.environ["ATTUNE_HOME"] = str(tmp_path_factory.mktemp("home"))
     try:
         yield made
     finally:
-        del os.environ[VARIABLE]
+        del os.environ[VARIABLE], os.environ["ATTUNE_HOME"]
+        if before is not None:
+            os.environ["ATTUNE_HOME"] = before
         ray.shutdown()
         made.shutdown()
 
 
 @pytest.fixture
 def nodes(cluster: Any) -> OnNodes:
-    """The spread over all nodes, once they are up."""
+    """The spread over all nodes, of which some may have to begin again."""
     found = spread_of(None, Context())
     assert isinstance(found, OnNodes)
-    all_up(found)
     return found
 
 
@@ -77,6 +84,7 @@ def totals(parts: list[Sums]) -> bool:
 
 
 def test_the_sums_are_those_of_the_loop_and_shards_go_back_to_their_node(nodes: OnNodes) -> None:
+    all_up(nodes)
     shares: list[float] = []
     first = list(nodes(add_rows, SLOW, SHARDS, progress=lambda share, text="", **facts: shares.append(share or 0.0)))
     again = list(nodes(add_rows, SLOW, SHARDS))
@@ -138,7 +146,7 @@ def test_collecting_leaves_a_node_out_and_loses_one_and_makes_the_same_store(
     spread = spread_of(loaded, Context())
     assert isinstance(spread, OnNodes)
     with caplog.at_level(logging.WARNING):
-        while sum(any("spec" in name for name in hand.holds) for hand in hands().of("cpu")) < 2:
+        while len(up("spec")) < 2:
             list(spread(add_rows, SLOW, SHARDS[:2]))
     (part,) = spread(add_rows, QUICK, SHARDS[:1])
     assert part.model == loaded.facts.fingerprint
@@ -147,8 +155,7 @@ def test_collecting_leaves_a_node_out_and_loses_one_and_makes_the_same_store(
     def lose(share: float | None, text: str = "", **facts: Any) -> None:
         said.append(text)
         if len(said) == 3:  # the process that computes on one node
-            hand = next(h for h in hands().of("cpu") if any("spec" in name for name in h.holds))
-            hands().ray.kill(hand.actor)
+            hands().ray.kill(up("spec")[0].actor)
 
     store = ActivationStore(tmp_path / "spread", recipe)
     collect(loaded, passages, [Site(1)], store, spread=spread, progress=lose, **wanted)
@@ -158,13 +165,46 @@ def test_collecting_leaves_a_node_out_and_loses_one_and_makes_the_same_store(
     assert "tokens per second" in said[-2] and len(said) > 3
 
 
+def up(kind: str) -> list[Hand]:
+    """The hands that are known to hold a model ("spec"), or to need none ("null")."""
+    return [hand for hand in hands().of("cpu") if any(kind in name for name in hand.holds)]
+
+
+def kill_one(after: int, kind: str, last: Any) -> Callable[[], None]:
+    """A check that, at its call of that number, ends the process of one node that holds such a thing."""
+    calls = [0]
+
+    def check() -> None:
+        calls[0] += 1
+        if calls[0] == after:
+            hands().ray.kill(next(h for h in up(kind) if h.key[0] != last.node_id).actor)
+
+    return check
+
+
+def test_a_mixture_is_fitted_though_a_process_is_lost(cluster: Any, nodes: OnNodes, tmp_path: Path) -> None:
+    store = store_in(tmp_path / "store")
+    plain, spread = fitted(store, None), fitted(store, nodes, check=kill_one(20, "null", cluster.last))
+    assert spread.n_iter_ == plain.n_iter_
+    assert torch.allclose(spread.parameters_.loadings, plain.parameters_.loadings, rtol=1e-5, atol=1e-6)
+
+
+def test_a_contrast_is_fitted_though_a_process_is_lost(cluster: Any, nodes: OnNodes, loaded: LoadedModel) -> None:
+    examples, spread = random_examples(n=40), spread_of(loaded, Context())
+    plain = fit_contrast(loaded, examples, 3, max_tokens=70)
+    found = fit_contrast(loaded, examples, 3, max_tokens=70, spread=spread, check=kill_one(2, "spec", cluster.last))
+    assert np.allclose(found.halves, plain.halves, rtol=1e-5, atol=1e-5)
+    assert np.allclose(found.null_values, plain.null_values, rtol=1e-4, atol=1e-4)
+
+
 def test_a_node_that_is_lost_costs_its_shards(cluster: Any, nodes: OnNodes) -> None:
     removed: list[float] = []
+    assert cluster.last.node_id in {hand.key[0] for hand in up("null")}
 
     def lose(share: float | None, text: str = "", **facts: Any) -> None:
         if not removed and (share or 0) > 0.2:
             removed.append(share or 0)
-            cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+            cluster.remove_node(cluster.last, allow_graceful=False)
 
     assert totals(list(nodes(add_rows, SLOW, SHARDS, progress=lose))) and removed
     assert totals(list(nodes(add_rows, QUICK, SHARDS)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,8 +26,7 @@ SITE = Site(1)
 HELD, SEED, ROWS = 0.2, 3, 1_900
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> ActivationStore:
+def store_in(folder: Path) -> ActivationStore:
     """2,000 activations of 12 dimensions around eight places, in several shards on disk."""
     g = torch.Generator().manual_seed(0)
     centre, axis = 4 * torch.randn(8, 12, generator=g), torch.randn(8, 12, generator=g)
@@ -34,15 +34,19 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ActivationStore:
     points = (
         centre[which] + axis[which] * torch.randn(2_000, 1, generator=g) + 0.3 * torch.randn(2_000, 12, generator=g)
     )
-    found = ActivationStore(
-        tmp_path_factory.mktemp("spread"), Recipe("m", "f", "float32", (SITE,), "c"), shard_rows=300
-    )
+    found = ActivationStore(folder, Recipe("m", "f", "float32", (SITE,), "c"), shard_rows=300)
     with found.writing():
         for n, part in enumerate(points.split(25)):
             number = torch.arange(len(part), dtype=torch.int32)
             found.append(Captured({SITE: part}, number, torch.full_like(number, n), number))
             found.commit(n + 1)
     return found
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ActivationStore:
+    """A store on disk."""
+    return store_in(tmp_path_factory.mktemp("spread"))
 
 
 CALLS: set[str] = set()
