@@ -147,7 +147,7 @@ def fit_store(
         train,
         validation=validation,
         progress=portion(progress, 0.1, 0.8),
-        shards=_shards(store, wanted, rows, (len(train), len(validation)), spread, check),
+        shards=shards_of(store, wanted, rows, (len(train), len(validation)), spread, check),
     )
     seconds = time.perf_counter() - began
     mean = estimator.center_.float() if isinstance(estimator.center_, Tensor) else torch.as_tensor(estimator.center_)
@@ -167,10 +167,16 @@ def fit_store(
     return fit
 
 
-def _shards(
-    store: ActivationStore, wanted: Wanted, rows: int, counts: tuple[int, int], spread: Spread | None, check: Check
+def shards_of(
+    store: ActivationStore,
+    wanted: Wanted,
+    rows: int,
+    counts: tuple[int, int],
+    spread: Spread | None,
+    check: Check = no_check,
 ) -> Shards | None:
-    """The rows of a fit as shards, where several hands work on them; None on one machine, where they are in memory."""
+    """The first ``rows`` of a store as shards, where several hands work on them; None on one machine, where they are in
+    memory. ``counts``: of those to fit and those held out."""
     if spread is None or spread.hands == 1:
         return None
     kept, held = (
