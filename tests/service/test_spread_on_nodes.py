@@ -78,6 +78,23 @@ def all_up(spread: OnNodes) -> None:
         list(spread(add_rows, SLOW, SHARDS[:1]))
 
 
+def up(kind: str) -> list[Hand]:
+    """The hands that are known to hold a model ("spec"), or to need none ("null")."""
+    return [hand for hand in hands().of("cpu") if any(kind in name for name in hand.holds)]
+
+
+def kill_one(after: int, kind: str, last: Any) -> Callable[[], None]:
+    """A check that, at its call of that number, ends the process of one node that holds such a thing."""
+    calls = [0]
+
+    def check() -> None:
+        calls[0] += 1
+        if calls[0] == after:
+            hands().ray.kill(next(h for h in up(kind) if h.key[0] != last.node_id).actor)
+
+    return check
+
+
 def totals(parts: list[Sums]) -> bool:
     """Whether these are the parts of all shards, in their order."""
     return all(np.array_equal(part.total, total) for part, total in zip(parts, EXPECTED, strict=True))
@@ -119,6 +136,13 @@ def test_what_a_shard_raises_is_raised_here(nodes: OnNodes, caplog: pytest.LogCa
     with caplog.at_level(logging.ERROR), pytest.raises(RuntimeError, match="ZeroDivisionError"):
         list(nodes(add_rows, QUICK, [Rows(0, 1, fail=True)]))
     assert "this trial fails on purpose" in caplog.text and "add_rows" in caplog.text
+
+
+def test_a_mixture_is_fitted_though_a_process_is_lost(cluster: Any, nodes: OnNodes, tmp_path: Path) -> None:
+    store = store_in(tmp_path / "store")
+    plain, spread = fitted(store, None), fitted(store, nodes, check=kill_one(20, "null", cluster.last))
+    assert spread.n_iter_ == plain.n_iter_
+    assert torch.allclose(spread.parameters_.loadings, plain.parameters_.loadings, rtol=1e-5, atol=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -165,31 +189,9 @@ def test_collecting_leaves_a_node_out_and_loses_one_and_makes_the_same_store(
     assert "tokens per second" in said[-2] and len(said) > 3
 
 
-def up(kind: str) -> list[Hand]:
-    """The hands that are known to hold a model ("spec"), or to need none ("null")."""
-    return [hand for hand in hands().of("cpu") if any(kind in name for name in hand.holds)]
-
-
-def kill_one(after: int, kind: str, last: Any) -> Callable[[], None]:
-    """A check that, at its call of that number, ends the process of one node that holds such a thing."""
-    calls = [0]
-
-    def check() -> None:
-        calls[0] += 1
-        if calls[0] == after:
-            hands().ray.kill(next(h for h in up(kind) if h.key[0] != last.node_id).actor)
-
-    return check
-
-
-def test_a_mixture_is_fitted_though_a_process_is_lost(cluster: Any, nodes: OnNodes, tmp_path: Path) -> None:
-    store = store_in(tmp_path / "store")
-    plain, spread = fitted(store, None), fitted(store, nodes, check=kill_one(20, "null", cluster.last))
-    assert spread.n_iter_ == plain.n_iter_
-    assert torch.allclose(spread.parameters_.loadings, plain.parameters_.loadings, rtol=1e-5, atol=1e-6)
-
-
-def test_a_contrast_is_fitted_though_a_process_is_lost(cluster: Any, nodes: OnNodes, loaded: LoadedModel) -> None:
+def test_a_contrast_is_fitted_though_the_last_process_with_the_model_is_lost(
+    cluster: Any, nodes: OnNodes, loaded: LoadedModel
+) -> None:
     examples, spread = random_examples(n=40), spread_of(loaded, Context())
     plain = fit_contrast(loaded, examples, 3, max_tokens=70)
     found = fit_contrast(loaded, examples, 3, max_tokens=70, spread=spread, check=kill_one(2, "spec", cluster.last))
