@@ -18,6 +18,7 @@ from analysis.errors import UserError
 from analysis.models.sites import Site
 from analysis.progress import Progress
 from analysis.snmf.library import Level
+from analysis.snmf.spread import Shards
 
 HELD_OUT = 9_000
 """Held-out activations for detection: at least so many, and at least half as many as are fitted."""
@@ -71,8 +72,8 @@ class Learned:
     curve: dict[str, Any]
 
 
-def learn(x: Tensor, wanted: Wanted, progress: Progress) -> Learned:
-    """Factorize activations (n, d) into one level or several."""
+def learn(x: Tensor, wanted: Wanted, progress: Progress, shards: Shards | None = None) -> Learned:
+    """Factorize activations (n, d) into one level or several. ``shards``: as of :meth:`SemiNMF.fit`, for one level."""
     from analysis.snmf.hierarchy import HierarchicalSemiNMF
     from analysis.snmf.semi_nmf import SemiNMF
 
@@ -92,7 +93,7 @@ def learn(x: Tensor, wanted: Wanted, progress: Progress) -> Learned:
     }
     progress(0.0, "finding a start")
     if len(ranks) == 1:
-        base: Any = SemiNMF(ranks[0], **options).fit(x, progress=told)
+        base: Any = SemiNMF(ranks[0], **options).fit(x, progress=told, shards=shards)
         fits, weights = [base], []
     else:
         tree: Any = HierarchicalSemiNMF(ranks=ranks, **options).fit(x, progress=told)

@@ -24,13 +24,14 @@ from analysis.models.loaded_model import LoadedModel
 from analysis.models.promoted import promoted
 from analysis.models.prompts import token_labels
 from analysis.models.readout import readout
-from analysis.progress import Progress, portion
+from analysis.progress import Check, Progress, no_check, portion
 from analysis.snmf.card import Texts
 from analysis.snmf.describe import Description, Index, describe
 from analysis.snmf.detection import feature_detection, rows_of
 from analysis.snmf.learning import Learned, Wanted, learn
 from analysis.snmf.library import Factorization
 from analysis.snmf.reading import codes
+from analysis.snmf.spread import Shards
 
 PROMOTED, SNIPPETS = 20, 3
 _READ, _FIT = 0.35, 0.85
@@ -42,9 +43,10 @@ def factorize(
     wanted: Wanted,
     progress: Progress,
     spread: Spread | None = None,
+    check: Check = no_check,
 ) -> Factorization:
-    """Collect activations (those kept are not made again), fit, describe. ``spread``: what reads the texts. Raises
-    UserError and what ``progress`` does.
+    """Collect activations (those kept are not made again), fit, describe. ``spread``: what reads the texts and makes
+    the steps of the fit, and calls ``check`` between. Raises UserError and what ``progress`` and ``check`` do.
 
     UserError: a model without the site, one passage only, too few tokens for so many features, activations that are no
     numbers, levels that do not fall.
@@ -57,13 +59,20 @@ def factorize(
         max_tokens=wanted.tokens + wanted.reserve(passages),
         window=WINDOW,
         progress=portion(progress, 0.0, _READ),
+        check=check,
         spread=spread,
     )
-    return factorize_store(loaded, passages, store, wanted, portion(progress, _READ, 1.0))
+    return factorize_store(loaded, passages, store, wanted, portion(progress, _READ, 1.0), spread, check)
 
 
 def factorize_store(
-    loaded: LoadedModel, passages: Sequence[Passage], store: ActivationStore, wanted: Wanted, progress: Progress
+    loaded: LoadedModel,
+    passages: Sequence[Passage],
+    store: ActivationStore,
+    wanted: Wanted,
+    progress: Progress,
+    spread: Spread | None = None,
+    check: Check = no_check,
 ) -> Factorization:
     """Fit ``wanted.tokens`` activations of a store, describe the features, and score them on passages held out."""
     _check(passages, wanted)
@@ -84,10 +93,12 @@ def factorize_store(
         )
     x = store.read(wanted.site, chosen)
     began = time.perf_counter()
+    several = spread is not None and spread.hands > 1 and len(wanted.ranks) == 1
     learned = learn(
-        x.to(loaded.device) if loaded.device.type == "cuda" else x,
+        x.to(loaded.device) if loaded.device.type == "cuda" and not several else x,
         wanted,
         portion(progress, 0.0, _FIT),
+        Shards(spread, store, wanted.site, chosen, check) if spread is not None and several else None,
     )
     seconds = time.perf_counter() - began
     return finished(loaded, passages, store, wanted, learned, seconds, progress)

@@ -28,10 +28,15 @@ def kept_count(sparsity: float, width: int) -> int:
 
 def least_squares(activations: Tensor, X: Tensor) -> Tensor:
     """The best signed features (K, d) for activations G (n, K): (G'G + 1e-6 I)^-1 G'X."""
-    gram = activations.T @ activations
-    gram.diagonal().add_(RIDGE)
-    solved: Tensor = torch.linalg.solve(gram.double(), (activations.T @ X).double())
-    return solved.to(X)
+    return from_products(activations.T @ activations, activations.T @ X)
+
+
+def from_products(gram: Tensor, cross: Tensor) -> Tensor:
+    """The same from G'G (K, K) and G'X (K, d)."""
+    ridged = gram.clone()
+    ridged.diagonal().add_(RIDGE)
+    solved: Tensor = torch.linalg.solve(ridged.double(), cross.double())
+    return solved.to(cross)
 
 
 def winner_take_all(features: Tensor, sparsity: float) -> Tensor:

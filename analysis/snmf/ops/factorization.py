@@ -290,7 +290,7 @@ class FitFactorization(Operation[NewFactorization]):
         )  # fmt: skip
         site_width(loaded, wanted.site)  # a site that is not there is refused before anything is read
         passages, kept = passages_of(self.texts)
-        fit = factorize(loaded, passages, wanted, context.progress, context.spread(loaded))
+        fit = factorize(loaded, passages, wanted, context.progress, context.spread(loaded), context.check)
         fit.manifest |= {
             "source": TextSource().to_dict(),
             "model_spec": self.model.to_dict(),
