@@ -18,7 +18,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
-from analysis.cluster.host import nonce_path, versions
+from analysis.cluster.alike import nonce_path, versions
 from analysis.cluster.link import link
 from analysis.engine.own import PLACES
 from analysis.home import folder, home

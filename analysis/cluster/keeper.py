@@ -22,7 +22,8 @@ from typing import Any
 
 import psutil
 
-from analysis.cluster.host import WorkerHost, nonce_path, versions
+from analysis.cluster.alike import nonce_path, versions
+from analysis.cluster.host import WorkerHost
 from analysis.cluster.link import VARIABLE, link
 from analysis.cluster.seats import Node, Seat, label_of, named, seats
 from analysis.engine.own import PLACES

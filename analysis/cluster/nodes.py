@@ -19,8 +19,8 @@ from typing import Any, get_type_hints
 
 import numpy as np
 
+from analysis.cluster.alike import refusal
 from analysis.cluster.frames import answer_of, block
-from analysis.cluster.host import refusal
 from analysis.engine.context import Context
 from analysis.engine.memory import Memory
 from analysis.engine.residents import Residents

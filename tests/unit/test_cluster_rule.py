@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.cluster import host
+from analysis.cluster import alike
 from analysis.cluster.places import ClusterPlaces, settings_here
 from analysis.cluster.rule import Ledger
 from analysis.cluster.seats import Node, label_of, named, seats
@@ -131,16 +131,16 @@ def test_places_keep_their_names_and_free_ones_are_given_again() -> None:
 
 
 def test_a_node_that_sees_another_folder_or_runs_other_code_is_refused_in_words(tmp_path: Path) -> None:
-    given = {"home": str(tmp_path), "nonce": "12", "versions": host.versions()}
-    assert "does not see the data folder" in host._refusal(given) and not list(tmp_path.iterdir())
-    path = host.nonce_path(str(tmp_path), "12")
+    given = {"home": str(tmp_path), "nonce": "12", "versions": alike.versions()}
+    assert "does not see the data folder" in alike.refusal(given) and not list(tmp_path.iterdir())
+    path = alike.nonce_path(str(tmp_path), "12")
     path.parent.mkdir()
     path.write_text("12")
-    assert host._refusal(given) == ""
-    assert "torch" in host._refusal({**given, "versions": {**given["versions"], "torch": "0.1"}})
-    assert "Attune's code" in host._refusal({**given, "versions": {**given["versions"], "Attune": "0"}})
+    assert alike.refusal(given) == ""
+    assert "torch" in alike.refusal({**given, "versions": {**given["versions"], "torch": "0.1"}})
+    assert "Attune's code" in alike.refusal({**given, "versions": {**given["versions"], "Attune": "0"}})
     path.write_text("another run's")
-    assert "does not see" in host._refusal(given)
+    assert "does not see" in alike.refusal(given)
 
 
 def test_settings_of_workers_hand_on_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
