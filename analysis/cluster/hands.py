@@ -28,6 +28,8 @@ IDLE = 600.0
 """Seconds without a call after which the actors end, so that their CPUs and GPUs are free for others."""
 FRESH = 3.0
 """Seconds for which the list of nodes is believed."""
+REST = 60.0
+"""Seconds before a hand that could not begin is tried again."""
 HOMES = 100_000
 HANDED_ON = ("ATTUNE_MODEL_ROOT", "HF_HUB_OFFLINE", "HF_ENDPOINT")
 """What nodes are told of the asker's environment, where it is set."""
@@ -54,7 +56,7 @@ class Hands:
 
     def __init__(self) -> None:
         self.ray = link()
-        self.job = self.ray.get_runtime_context().get_job_id()
+        self.job, self.own = self.ray.get_runtime_context().get_job_id(), self.ray.get_runtime_context().get_node_id()
         self.homes: OrderedDict[str, tuple[str, str, int]] = OrderedDict()
         self._hands: dict[tuple[str, str, int], Hand] = {}
         self._listed, self._nodes = 0.0, list[dict[str, Any]]()
@@ -67,6 +69,7 @@ class Hands:
         given = {name: os.environ[name] for name in HANDED_ON if name in os.environ}
         self._settings = json.dumps({"home": own, "nonce": nonce, "versions": versions(), "environment": given})
         self._timer: threading.Timer | None = None
+        self._rest: dict[tuple[str, str, int], float] = {}
 
     def of(self, kind: str) -> list[Hand]:
         """The hands of a kind on nodes that are up, in a fixed order; their actors may not have begun."""
@@ -98,12 +101,12 @@ class Hands:
         cores, gpus = int(held.get("CPU", 1)), int(held.get("GPU", 0))
         remote = self.ray.remote(Node).options(
             num_cpus=1,
-            num_gpus=1 if hand.key[1] == "cuda" else 0,
+            num_gpus=0,  # the node's worker holds its GPUs in Ray's books; both share them
             max_concurrency=AT_ONCE,
             scheduling_strategy=NodeAffinitySchedulingStrategy(hand.key[0], soft=False),
         )
         threads = max(1, cores // max(1, gpus) if hand.key[1] == "cuda" else cores)
-        hand.actor = remote.remote(threads, self._settings)
+        hand.actor = remote.remote(threads, self._settings, hand.key[2] if hand.key[1] == "cuda" else None)
 
     def holding(self, hand: Hand, model: dict[str, Any] | None) -> Any | None:
         """The reference to the loading of a model on a hand, None where it is known to be there."""
@@ -122,9 +125,15 @@ class Hands:
         if not reason:
             hand.holds.add(name)
 
+    def rests(self, hand: Hand) -> bool:
+        """Whether a hand could not begin a moment ago, and is not tried again yet."""
+        return time.monotonic() < self._rest.get(hand.key, 0.0)
+
     def lose(self, hand: Hand) -> None:
         """A hand's node or process is gone."""
         log.warning("the cluster lost %s; its shards are computed elsewhere", hand.node)
+        if not hand.holds:
+            self._rest[hand.key] = time.monotonic() + REST
         self.end(hand)
         if self._hands.get(hand.key) is hand:
             del self._hands[hand.key]

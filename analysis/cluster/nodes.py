@@ -34,7 +34,7 @@ AT_ONCE = 4
 KEPT = 0.4
 """Share of the free host memory that data of fits may take."""
 CALLS = 64
-_NAME = re.compile(r"(analysis(?:\.[a-z_]+)+):([a-z_]+)", re.ASCII)
+_NAME = re.compile(r"(analysis(?:\.[a-z0-9_]+)+):([a-z0-9_]+)", re.ASCII)
 
 
 def name_of(function: Any) -> str:
@@ -70,12 +70,15 @@ def wanted(loaded: Any) -> dict[str, Any]:
 
 class Node:
     """What runs on a node. ``threads``: for the computation. ``settings``: JSON of ``home``, ``nonce``, ``versions``
-    and ``environment``, as a worker's."""
+    and ``environment``, as a worker's. ``gpu``: which of the node's it uses, None for none."""
 
-    def __init__(self, threads: int, settings: str) -> None:
+    def __init__(self, threads: int, settings: str, gpu: int | None) -> None:
         given = json.loads(settings)
         os.environ.update({**given["environment"], "ATTUNE_HOME": given["home"]})
         self._refused = refusal(given)
+        visible = [part for part in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if part]
+        if gpu is not None:  # Ray hides all of them from what asks for none
+            os.environ["CUDA_VISIBLE_DEVICES"] = visible[gpu] if gpu < len(visible) else str(gpu)
         import torch
 
         from analysis.models.memory import host_memory

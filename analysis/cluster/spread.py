@@ -3,7 +3,7 @@
 One loop in the asker's thread gives shards to hands, hears of their parts, and stops at a safe point fifty times a
 second, so that live questions go first and an end reaches every shard. A shard goes to the hand that had it last, where
 its data are; a free hand takes any that waits. What is lost with a hand is given to another. While no hand is up (none
-has loaded the model yet, or all are lost), the asker works too.
+has loaded the model yet, or all are lost), the asker works too; and where its own GPU has no room for the model twice.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class OnNodes:
                     check()
                     if call.told():
                         progress(call.share, call.text)
-                    if not call.up and number not in call.parts:
+                    if call.wants_help and number not in call.parts:
                         call.alone(self._here, progress, check)
                 yield call.parts.pop(number)
                 call.done += 1
@@ -124,6 +124,12 @@ class _Call(Generic[C, S, P]):
         ready = self.done + len(self.parts) + sum(self._shares.get(hand, 0.0) for hand, _ in self._working.values())
         self.whole = max(self.whole, min(1.0, ready / max(1, len(self.shards))))
         return self.whole
+
+    @property
+    def wants_help(self) -> bool:
+        """Whether this process works on shards too: no hand is up, or none on the GPUs of its own node."""
+        own = self.held.own
+        return not self.up or (self.kind == "cuda" and all(hand.key[0] != own for hand in self.up))
 
     def told(self) -> bool:
         """Whether there is something new to say, once."""
@@ -183,7 +189,7 @@ class _Call(Generic[C, S, P]):
 
     def _begin(self) -> None:
         for hand in self.held.of(self.kind):
-            if hand.key in self._out or hand in self.up or hand in self._loading.values():
+            if hand.key in self._out or hand in self.up or hand in self._loading.values() or self.held.rests(hand):
                 continue
             reference = self.held.holding(hand, self.model)
             if reference is None:
@@ -269,7 +275,8 @@ class _Call(Generic[C, S, P]):
             pass  # its work says so too
 
     def _lost(self, hand: Hand, error: Exception) -> None:
-        log.warning("%s of the cluster does not answer: %s", hand.node, type(error).__name__)
+        text = " ".join(str(error).split())[-300:]  # Ray puts the reason last
+        log.warning("%s of the cluster does not answer: %s: %s", hand.node, type(error).__name__, text)
         self.up = [h for h in self.up if h is not hand]
         self._out.add(hand.key)
         self.held.lose(hand)
