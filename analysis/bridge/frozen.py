@@ -70,7 +70,7 @@ class FreeOrFrozen(OnWords[Frozen]):
         held = HeldPass(loaded, prompt.ids, above, spared)
         table = np.zeros((3, len(arms), len(SETS)))
         raises: list[str] = []
-        with held.holding([frozenset({"patterns"})]):
+        with held.computed_anew():
             again = loaded.forward(torch.tensor([prompt.ids]), logits=True)[0, -1]
         off = float((again.float().cpu() - prompt.base).abs().max())
         for a, made in enumerate(arms):

@@ -16,6 +16,7 @@ from analysis.engine.context import Context
 from analysis.engine.operation import Operation
 from analysis.errors import UserError
 from analysis.fields import Flag, Text, Whole
+from analysis.mfa.answers.frozen import ASKED
 from analysis.mfa.answers.samples import Push
 from analysis.mfa.ops.steer import Seed
 from analysis.models.prompts import check_prompt
@@ -117,7 +118,7 @@ class OnWords(InsideSteering[A], Generic[A]):
 
         if self.token >= 0:
             loaded.check_ids([self.token])
-            return Target(torch.tensor([self.token]), tuple(token_labels(loaded.tokenizer, [self.token])), "the token")
+            return Target(torch.tensor([self.token]), tuple(token_labels(loaded.tokenizer, [self.token])), ASKED)
         typed = words_in(self.words)
         subject = own.words()
         ids, name = word_ids(loaded.tokenizer, typed or subject.words), "typed" if typed else subject.name

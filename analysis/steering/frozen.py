@@ -120,6 +120,20 @@ class HeldPass:
         with hooked(self._loaded, {Site(n, "mlp_output"): put(n) for n in layers}), tapped(*[hold] if kinds else []):
             yield
 
+    @contextmanager
+    def computed_anew(self) -> Iterator[None]:
+        """In passes inside the context, what heads above give is worked out from their recorded queries, keys and
+        values. What the logits are off by says how far the patterns that are held can be trusted."""
+
+        def put(record: LayerAttention, output: Tensor) -> Tensor | None:
+            if record.layer not in self._attention:
+                return None
+            values = record.values.float().repeat_interleave(record.group, 1)
+            return (record.weights(slice(None)) @ values).transpose(1, 2).to(output)
+
+        with tapped(put):
+            yield
+
 
 def _rows_of(record: LayerAttention, rows: list[int]) -> LayerAttention:
     """Some rows of a recorded batch."""

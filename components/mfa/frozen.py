@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.mfa.answers.frozen import Frozen
+from analysis.mfa.answers.frozen import ASKED, Frozen
 from analysis.spoken import listed
 from analysis.steering.parts import PARTS, SETS, shares_of
 from components.kit.figure import Figure, figure
@@ -66,10 +66,10 @@ def routes(frozen: Frozen) -> tuple[str, ...]:
 def claim(frozen: Frozen) -> str:
     """One sentence on where the effect goes, one on what stays, and how random directions differ."""
     total = float(frozen.target[0, -1])
-    lead = (
-        f"After “{frozen.label.strip('␣ ')}” the set-up changes the log-odds of its words ({frozen.subject}) by "
-        f"{total:+.2f} nats"
-    )
+    words = f"its words ({frozen.subject})"
+    if frozen.subject == ASKED:
+        words = f"“{frozen.tokens[0].strip('␣ ')}”, {ASKED},"
+    lead = f"After “{frozen.label.strip('␣ ')}” the set-up changes the log-odds of {words} by {total:+.2f} nats"
     if abs(total) < LEAST:
         return f"{lead}, too little to be shared out among parts."
     own, itself, random = shares(frozen)
@@ -174,7 +174,7 @@ def _caption(frozen: Frozen) -> str:
         f"token, in steered passes in which patterns and values ({which}) and MLP outputs above block {frozen.above} "
         "are free or held as they were unsteered, in all eight combinations. A part's share is what it adds, as a mean "
         "over the orders in which parts are set free (Shapley); shares sum to 100 % and may be negative. One prompt, "
-        f"one position. Held patterns give the unsteered logits back to {frozen.off:.0e}."
+        f"one position. Patterns computed anew give the unsteered logits back to {frozen.off:.0e}."
         + (f" Cannot be held: {listed(left)}." if left else "")
     )
 

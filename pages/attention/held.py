@@ -61,6 +61,7 @@ def held_row() -> list[Node]:
     State("head", "data"),
     State("steered-asked", "data"),
     State("asked-token", "value"),
+    State("query", "data"),
     State("session", "data"),
     background=True,
     progress=[Output("held-bar", "value"), Output("held-state", "children")],
@@ -71,9 +72,17 @@ def held_row() -> list[Node]:
     prevent_initial_call=True,
 )
 def hold(
-    set_progress: Relay, clicks: int | None, which: str, head: Json, moved: Json, token: Typed, session: str
+    set_progress: Relay,
+    clicks: int | None,
+    which: str,
+    head: Json,
+    moved: Json,
+    token: Typed,
+    query: int | None,
+    session: str,
 ) -> tuple[Node, Json]:
-    """Free or frozen of the chosen heads, as a job; on the predicted token that is asked about, where one is."""
+    """Free or frozen of the chosen heads, as a job; on the predicted token that is asked about, where one is asked
+    about behind the prompt's last token. What is measured is the next token of the prompt."""
     if not clicks:
         raise PreventUpdate
     at = Head.of(head)
@@ -87,7 +96,8 @@ def hold(
         ), no_update
     heads = [(at.layer, at.head)] if which == "open" else best_heads(reply_of(moved).answer, FURTHEST)
     params = {name: asked[name] for name in ("model", "text", "chat", "steer", "seed")}
-    params["token"] = token if type(token) is int else -1
+    behind = query is None or query == len(reply_of(moved).answer.labels) - 1
+    params["token"] = token if behind and type(token) is int else -1
     reply, panel = ask_job(
         lambda: FreeOrFrozen.from_params({**params, "heads": [] if which == "all" else heads}),
         set_progress, session, PATH, None, FreeOrFrozen,

@@ -149,10 +149,12 @@ def take(
     Input("reading", "data"),
     Input("tab", "active_tab"),
     State("steered-ask", "data"),
+    State("steered-asked", "data"),
     prevent_initial_call=True,
 )
-def ask(steer: Json, question: Json, tab: str, asked: Json) -> tuple[Json, Node]:
-    """What is to be read: the prompt under the set-up, once the tab is open."""
+def ask(steer: Json, question: Json, tab: str, asked: Json, answered: Json) -> tuple[Json, Node]:
+    """What is to be read: the prompt under the set-up, once the tab is open. What was asked and came to nothing, by an
+    end or a refusal, is asked again by the next press; opening the tab alone asks nothing twice."""
     if tab != "steered" or not question:
         raise PreventUpdate
     if not steer:
@@ -163,7 +165,8 @@ def ask(steer: Json, question: Json, tab: str, asked: Json) -> tuple[Json, Node]
     said = f"Steered by {settings.title}. Random directions: {settings.null}."
     if prompt.generate:
         said += " The generated tokens are steered as the prompt is."
-    return (no_update if wanted == asked else wanted), said
+    again = ctx.triggered_id != "tab" and not _current(answered, wanted)
+    return (no_update if wanted == asked and not again else wanted), said
 
 
 @callback(

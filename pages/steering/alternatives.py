@@ -103,7 +103,7 @@ def _onwards(found: Alternatives, asked: Json) -> list[Node]:
             **({} if steer.idle else {"tab": "steered", "steer": json.dumps(asked["steer"])}),
         }  # fmt: skip
         where = local(f"/attention?{urlencode(query)}")
-        parts.append(html.A("Heads that write it, with and without the steer", href=where))
+        parts.append(html.A("Heads that matter for it, and how the steer moves where they look", href=where))
     return [html.Div(parts, className="attune-note")]
 
 

@@ -58,6 +58,7 @@ from analysis.mfa.steering import interventions_of
 from analysis.mfa.turns import TurnSetting
 from analysis.models.facts import describe
 from analysis.models.loaded_model import LoadedModel
+from analysis.models.recording import LayerAttention
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
 from analysis.models.turns import PLAIN_NOTE
@@ -877,7 +878,9 @@ def test_the_lens_ends_at_the_next_token_and_changes_from_the_steered_block_on(b
         bench.perform(SteerLens(SPEC, TEXT, False, bench.steer(RegionSetting(1, 0.0), mode="add")))
 
 
-def test_with_all_free_the_effect_is_the_steered_one_and_a_held_head_is_one_of_all(bench: Bench) -> None:
+def test_with_all_free_the_effect_is_the_steered_one_and_a_held_head_is_one_of_all(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = bench.steer(RegionSetting(1, 0.6), mode="add")
     found = FreeOrFrozen.answer_from(
         bench.perform(FreeOrFrozen(SPEC, TEXT, False, settings, words="lamp, box, key", draws=1))
@@ -891,6 +894,13 @@ def test_with_all_free_the_effect_is_the_steered_one_and_a_held_head_is_one_of_a
     assert float(change.mean()) == pytest.approx(float(found.target[0, -1]), abs=1e-4)
     assert float(found.kl[0, -1]) == pytest.approx(found.kls[0], rel=1e-5) and found.off < 1e-3
     assert found.above == LAYER and found.mlpless == found.patternless == ()
+    real = LayerAttention.weights
+    monkeypatch.setattr(LayerAttention, "weights", lambda record, heads: real(record, heads) * 0.9)
+    wrong = FreeOrFrozen.answer_from(
+        bench.perform(FreeOrFrozen(SPEC, TEXT, False, settings, 9, words="lamp, box, key", draws=1))
+    )
+    assert wrong.off > 100 * max(found.off, 1e-6)  # a pattern that is not the model's own shows
+    monkeypatch.undo()
     assert len({round(float(v), 5) for v in found.target[0]}) > 4
     some = FreeOrFrozen(SPEC, TEXT, False, settings, 0, "lamp, box, key", ((2, 1),), 1)
     one = FreeOrFrozen.answer_from(bench.perform(some))

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+ASKED = "the token asked about"
+"""The subject, where the target is one token that somebody asks about."""
+
 
 @dataclass(frozen=True)
 class Frozen:
@@ -18,7 +21,7 @@ class Frozen:
     from ``subject``; ``raised`` (arms, 8): the same of the tokens that this arm itself raises most when all is free,
     ``raises`` of each arm; ``kl`` (arms, 8) of the next token. ``heads``: (layer, head) whose patterns and values are
     held, all if empty. ``patternless``, ``mlpless``: blocks above that have nothing to hold there. ``off``: how far
-    the unsteered pass is from itself with its own patterns held, logits, at most: what recomputing them costs.
+    the unsteered pass is from itself with what its heads give worked out anew from what was recorded, logits, at most.
     """
 
     label: str
