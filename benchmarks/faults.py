@@ -244,7 +244,7 @@ def main(people: int = PEOPLE, seconds: float = SECONDS, clicks: bool = True) ->
 
             for _ in range(people):
                 own = random.Random(chance.random())  # noqa: S311
-                threads.append(threading.Thread(target=live, args=(Person(url), rows, seen, goes_on, own)))
+                threads.append(threading.Thread(target=live, args=(Person(url), rows, seen, goes_on, own), daemon=True))
             for thread in threads:
                 thread.start()
             for name, fault in each:
@@ -275,7 +275,12 @@ def _asked(seen: Seen) -> int:
     return len(seen.clicks) + sum(map(len, seen.fresh.values())) + sum(seen.wrong.values())
 
 
+def _end(*_signal: object) -> None:
+    raise SystemExit("ended before its time; what was mounted and started is taken away")
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _end)
     given = sys.argv[1:]
     for name, facts in main(
         int(given[0]) if given else PEOPLE, float(given[1]) if given[1:] else SECONDS, clicks=not given[2:]
