@@ -267,7 +267,7 @@ CONTROLS: dict[str, Table] = {
     "EstimateModel": _CANDIDATE,
     "LoadModel": _CANDIDATE,
     "DescribeModel": _MODEL,
-    "TokenCard": _MODEL | nothing(
+    "TokenCard": _MODEL | nothing("steer", 
         "token", "token_id", "text", "prompt", "chat", "position", "generate", "ids", "contrasts"
     ),
 }  # fmt: skip

@@ -158,6 +158,22 @@ class TokenPart:
 
 
 @dataclass(frozen=True)
+class LensRow:
+    """What the plain logit lens says of the token at the place before it, behind the embeddings and each block: its
+    ``ranks``, 1 the first of all tokens, and ``chances``; the same ``steered``, empty without a set-up; ``how`` that
+    steers, in words; ``agreement``: how often the lens puts the model's own next token first there; a ``sentence`` on
+    how to read it."""
+
+    ranks: tuple[int, ...]
+    chances: tuple[float, ...]
+    steered_ranks: tuple[int, ...]
+    steered_chances: tuple[float, ...]
+    agreement: tuple[float, ...]
+    how: str
+    sentence: str
+
+
+@dataclass(frozen=True)
 class TokenCardAnswer:
     """A token with its forms, its text and its parts; or, with no ``id``, the ``pieces`` of a typed text that is
     several tokens, of which one is to be chosen."""
@@ -171,3 +187,4 @@ class TokenCardAnswer:
     text: str = ""
     pieces: tuple[TokenName, ...] = ()
     sentence: str = ""
+    lens: LensRow | None = None

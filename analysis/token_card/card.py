@@ -15,13 +15,15 @@ from analysis.engine.context import Context
 from analysis.engine.operation import Operation
 from analysis.errors import UserError
 from analysis.fields import whole
+from analysis.mfa.settings import SteeringSettings
 from analysis.models.prompts import MAX_TOKENS, check_prompt
 from analysis.models.spec import OTHELLO, ModelSpec
 from analysis.qk.contrasts.spec import ContrastSpec
-from analysis.token_card.answers import TokenCardAnswer, TokenContext
+from analysis.token_card.answers import LensRow, TokenCardAnswer, TokenContext
 
 if TYPE_CHECKING:
     from analysis.models.loaded_model import LoadedModel
+    from analysis.token_card.text import TokenText
 
 MOVES = (
     "The tokens of this model are moves of Othello, each named by its square; the Othello page shows what the model "
@@ -37,7 +39,8 @@ class TokenCard(Operation[TokenCardAnswer]):
 
     The token is named by ``token`` (typed text), by ``token_id``, or by ``position`` in a context: the prompt ``text``
     (with ``chat`` and ``generate`` as on the Attention page) or the tokens ``ids`` of a passage. ``contrasts``:
-    features of the Attention page to look at besides those fitted with their usual settings.
+    features of the Attention page to look at besides those fitted with their usual settings. ``steer``: a set-up under
+    which the lens reads the text once more.
     """
 
     model: ModelSpec = ModelSpec("default")
@@ -49,6 +52,7 @@ class TokenCard(Operation[TokenCardAnswer]):
     generate: int = 0
     ids: tuple[int, ...] = ()
     contrasts: tuple[ContrastSpec, ...] = ()
+    steer: SteeringSettings | None = None
 
     def __post_init__(self) -> None:
         whole(self.token_id, -1, 10_000_000, "token", "The number of the token")
@@ -77,7 +81,8 @@ class TokenCard(Operation[TokenCardAnswer]):
         fingerprint = context.residents.fingerprint(self.model) or ""
         shelves = (s.checksums(fingerprint) for s in (REGION_SETS, MEASUREMENTS, FACTORIZATIONS))
         features = (key for _, key in fitted_contrasts(context, self.model, self.contrasts))
-        return " ".join([*shelves, *features])
+        steer = [] if self.steer is None else [REGION_SETS.checksum(self.steer.fit)]
+        return " ".join([*shelves, *features, *steer])
 
     def run(self, context: Context) -> TokenCardAnswer:
         from analysis.models.lookup import names_of, relatives
@@ -98,7 +103,19 @@ class TokenCard(Operation[TokenCardAnswer]):
             self._context(loaded, ids) if ids else None,
             MOVES if self.model.source == OTHELLO else note,
             TokenParts(text, self.contrasts, context, loaded, token, ids).parts(),
+            lens=self._lens(context, text, loaded, token, ids),
         )
+
+    def _lens(
+        self, context: Context, text: TokenText, loaded: LoadedModel, token: int, ids: list[int]
+    ) -> LensRow | None:
+        """None without a text before the token; without numbers, and a sentence on why, where blocks cannot be read."""
+        from analysis.token_card.lens import lens_row
+
+        try:
+            return lens_row(context, text, loaded, token, ids, self.steer)
+        except UserError as error:
+            return LensRow((), (), (), (), (), "", error.message)
 
     def _token(self, loaded: LoadedModel) -> tuple[int | None, str]:
         """The token that is meant, and a remark where it is not what was typed to the letter."""

@@ -7,6 +7,7 @@ would put it, so that no number stands without its null.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from dash import dcc, html
@@ -15,6 +16,7 @@ from analysis.models.token_name import TokenName
 from analysis.token_card.answers import (
     ChannelRow,
     LeadingRegionRow,
+    LensRow,
     Place,
     PromotingFeatureRow,
     RegionRow,
@@ -128,7 +130,46 @@ def head(card: TokenCardAnswer) -> list[Node]:
     rows = [html.Div(_forms(f"Token {card.id}{place}. ", card.forms), className="attune-note")]
     if context is not None:
         rows.append(context_strip(context, context.count))
+    rows += [] if card.lens is None else [_lens(card.lens)]
     return [*rows, *([note(card.note)] if card.note else [])]
+
+
+def _lens(row: LensRow) -> Node:
+    """The token by block: a column for each, the higher the nearer its rank is to the first."""
+    if not row.ranks:
+        return note(row.sentence)
+    lines = [("unsteered", row.ranks, row.chances)]
+    lines += [("steered", row.steered_ranks, row.steered_chances)] if row.how else []
+    return html.Div(
+        [_sparkline(name, ranks, chances, row.agreement) for name, ranks, chances in lines],
+        className="card-tok-lens",
+        title=row.sentence + (f" Steered: {row.how}." if row.how else ""),
+    )
+
+
+def _sparkline(name: str, ranks: Sequence[int], chances: Sequence[float], agreement: Sequence[float]) -> Node:
+    columns = []
+    for n, (rank, chance, share) in enumerate(zip(ranks, chances, agreement, strict=True)):
+        where = "embeddings" if n == 0 else f"behind block {n - 1}"
+        # A logarithm, since ranks go from tens of thousands to the first: five decades are the height.
+        height = max(0.04, 1 - math.log10(rank) / 5)
+        said = f"{where}: {chance:.2%}, rank {rank:,}; the lens agrees with the model for {share:.0%} of tokens"
+        columns.append(
+            html.I(style={"height": f"{100 * height:.0f}%"}, title=said, className="" if rank > 1 else "first")
+        )
+    since = next((n for n in range(len(ranks)) if all(r == 1 for r in ranks[n:])), None)
+    end = f"{chances[-1]:.1%}, rank {ranks[-1]:,}"
+    end += "" if since is None else f", first from block {max(0, since - 1)} on"
+    return html.Div(
+        [
+            html.Span(f"rank by block, {name}", className="attune-note card-tok-lensname"),
+            html.Span(
+                columns, className="card-tok-columns", role="img", **{"aria-label": f"lens by block, {name}: {end}"}
+            ),
+            html.Span(end, className="attune-note"),
+        ],
+        className="card-tok-lensline",
+    )
 
 
 def offer(card: TokenCardAnswer) -> list[Node]:

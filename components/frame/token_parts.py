@@ -6,6 +6,7 @@ from analysis.models.token_name import TokenName
 from analysis.token_card.answers import (
     ChannelRow,
     LeadingRegionRow,
+    LensRow,
     PromotingFeatureRow,
     RegionRow,
     Row,
@@ -36,8 +37,11 @@ def token_parts(card: TokenCardAnswer, options: NoOptions, theme: str) -> Drawin
     if context is not None:
         parts.append(Texts("", (_strip(f"“{card.token}” in its text", context.tokens, context.at - context.first),)))
     parts += [table_of(part.title, [_row(row) for row in part.rows]) for part in card.parts if part.rows]
+    if card.lens is not None and card.lens.ranks:
+        parts.append(table_of("Logit lens by block", _lens(card.lens)))
     place = "" if context is None else f" at position {context.at} of {context.count}"
     said = [f"{part.title}: {part.sentence}" for part in card.parts if part.sentence]
+    said += [] if card.lens is None else [card.lens.sentence]
     caption = " ".join([f"Token {card.id}, “{card.token}”{place}.", *([card.note] if card.note else []), *said])
     return Drawing(caption=caption, parts=tuple(parts), facts={"token": card.token}, control=_control(card.parts))
 
@@ -52,6 +56,20 @@ def _control(parts: tuple[TokenPart, ...]) -> Control | None:
 def _strip(title: str, tokens: tuple[TokenName, ...], at: int | None) -> Text:
     shaded = tuple((as_text(name.token), 1.0 if i == at else 0.0) for i, name in enumerate(tokens))
     return Text(title, "".join(token for token, _ in shaded), tokens=shaded)
+
+
+def _lens(lens: LensRow) -> list[dict[str, Cell]]:
+    rows: list[dict[str, Cell]] = []
+    for n, share in enumerate(lens.agreement):
+        own: dict[str, Cell] = {
+            "behind": "embeddings" if n == 0 else f"block {n - 1}",
+            "rank": lens.ranks[n],
+            "probability": lens.chances[n],
+        }
+        if lens.how:
+            own |= {"rank, steered": lens.steered_ranks[n], "probability, steered": lens.steered_chances[n]}
+        rows.append(own | {"agreement of the lens": share})
+    return rows
 
 
 def _row(row: Row) -> dict[str, Cell]:

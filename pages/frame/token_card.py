@@ -11,6 +11,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from dash import Dash, Input, Output, State, ctx, no_update
 
+from analysis.errors import UserError
+from analysis.mfa.settings import SteeringSettings
 from analysis.models.spec import ModelSpec
 from analysis.qk.contrasts.spec import ContrastSpec
 from analysis.token_card.answers import Place
@@ -19,7 +21,7 @@ from components.frame.token_card import HINT, PANEL, TITLES, empty_part, head, o
 from components.frame.token_parts import token_parts
 from components.kit.panels import note
 from components.kit.types import Json, Node
-from pages.address import remember
+from pages.address import parse_json, remember
 from pages.attention.state import AttentionState, features_of
 from pages.cards import ref_of
 from pages.common import ask_for, spec_of
@@ -44,10 +46,13 @@ def register_token_card(app: Dash) -> None:
         State("card-tok-shown", "data"),
         State("session", "data"),
         State("nav-attention", "href"),
+        State("nav-steering", "href"),
         running=[(Output("card-tok", "className"), f"{CLASS} card-tok-busy", CLASS)],
         prevent_initial_call=True,
     )
-    def show(ask: Json, model: Json, shown: Json, session: str, way_back: str | None) -> tuple[Node, ...]:
+    def show(
+        ask: Json, model: Json, shown: Json, session: str, way_back: str | None, sliders: str | None
+    ) -> tuple[Node, ...]:
         if not isinstance(ask, dict):
             return (no_update,) * 6
         here = {"turn": ask.get("turn"), "model": model}
@@ -55,7 +60,7 @@ def register_token_card(app: Dash) -> None:
         if moved and (shown or {}).get("model") != model and not ask.get("token"):
             return "", note(OTHER_MODEL), no_parts(), None, here, None
         spec = spec_of(model)
-        reply, panel = ask_for(lambda: asked(spec, ask, way_back), session, "token-card")
+        reply, panel = ask_for(lambda: asked(spec, ask, way_back, sliders), session, "token-card")
         if reply is None:
             return "", note(HINT), no_parts(), panel, here, None
         card, ref = reply.answer, ref_of(token_parts, reply)
@@ -69,7 +74,7 @@ def no_parts() -> list[Node]:
     return [empty_part(title) for title in TITLES]
 
 
-def asked(model: ModelSpec, ask: Json, way_back: str | None) -> TokenCard:
+def asked(model: ModelSpec, ask: Json, way_back: str | None, sliders: str | None = None) -> TokenCard:
     """The question that the browser asks. Raises UserError for what cannot be used."""
     return TokenCard(
         model,
@@ -81,7 +86,18 @@ def asked(model: ModelSpec, ask: Json, way_back: str | None) -> TokenCard:
         generate=max(0, _whole(ask.get("generate"))),
         ids=tuple(ask.get("ids") or ()),
         contrasts=contrasts_of(way_back),
+        steer=steer_of(sliders),
     )
+
+
+def steer_of(sliders: str | None) -> SteeringSettings | None:
+    """What stands on the sliders of the Steering page; None where nothing is moved."""
+    found = dict(parse_qsl(urlsplit(sliders or "").query)).get("steer")
+    try:
+        steer = SteeringSettings.from_dict(parse_json(found)) if found else SteeringSettings()
+    except UserError:
+        return None
+    return None if steer.idle else steer
 
 
 def contrasts_of(way_back: str | None) -> tuple[ContrastSpec, ...]:

@@ -26,6 +26,8 @@ from analysis.errors import UserError
 from analysis.mfa.library import open_fit, save_fit
 from analysis.mfa.pipeline import Wanted, fit_store
 from analysis.mfa.reading import explain
+from analysis.mfa.settings import RegionSetting, SteeringSettings
+from analysis.mfa.steering import interventions_of
 from analysis.models import trace as tracing
 from analysis.models.facts import describe
 from analysis.models.loaded_model import LoadedModel
@@ -43,6 +45,7 @@ from analysis.rotate.null import FIGURES, ChannelNull
 from analysis.snmf.library import open_factorization
 from analysis.snmf.ops.factorization import FitFactorization
 from analysis.snmf.reading import activations_of, codes
+from analysis.steering import steer as steering
 from analysis.token_card.card import TokenCard
 from tests.service.test_steering_operations import TEXT, passages
 from tests.unit.test_contrasts import _byte_level
@@ -323,7 +326,7 @@ def test_one_pass_serves_all_fits_and_a_recorded_prompt_none_at_all(
     )
     monkeypatch.setattr(tracing, "trace_prompt", None)  # must not be asked again
     bench.card(text=text, position=AT + 1)
-    assert len(passes) <= 1
+    assert sum(n > 1 for n in passes) <= 2 and passes.count(AT + 1) == 1  # the fits share one; the lens stops before it
 
 
 @pytest.mark.parametrize(
@@ -361,3 +364,22 @@ def test_a_damaged_fit_does_not_hide_the_others(bench: Bench, monkeypatch: pytes
     finally:
         path.unlink()
     assert [r["fit"] for r in rows] == [bench.regions]
+
+
+def test_the_lens_says_at_the_place_before_what_the_model_says_behind_its_last_block(bench: Bench) -> None:
+    steer = SteeringSettings(bench.regions, (RegionSetting(0, 0.9),), "add")
+    at = len(bench.ids) - 2
+    row = bench.card(text=TEXT, position=at, steer=steer)["lens"]
+    feed = torch.tensor([bench.ids[:at]])
+    base = bench.loaded.forward(feed, logits=True)[0, -1].log_softmax(-1)
+    with steering(bench.loaded, interventions_of(steer, open_fit(bench.context.memory, bench.regions))):
+        steered = bench.loaded.forward(feed, logits=True)[0, -1].log_softmax(-1)
+    token = bench.ids[at]
+    for chances, ranks, logp in (("chances", "ranks", base), ("steered_chances", "steered_ranks", steered)):
+        assert row[chances][-1] == pytest.approx(float(logp[token].exp()), rel=1e-3)
+        assert row[ranks][-1] == int((logp > logp[token]).sum()) + 1
+        assert len(row[ranks]) == bench.loaded.facts.layers + 1 == len(row["agreement"])
+    assert row["chances"][0] == row["steered_chances"][0] and row["how"] == steer.title
+    assert bench.card(text=TEXT, position=0)["lens"] is None and bench.card(token=" lamp")["lens"] is None
+    gone = bench.card(text=TEXT, position=at, steer=SteeringSettings("gone", (RegionSetting(0, 0.9),), "add"))["lens"]
+    assert gone["how"] == "" and "is not applied" in gone["sentence"] and gone["ranks"] == row["ranks"]
