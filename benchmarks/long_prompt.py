@@ -11,30 +11,30 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 FEW = 24
 """Tokens of the short prompt."""
 
 
-def _peak() -> float:
-    """The most resident memory of this process so far, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def _forget() -> None:
+    """From here on the peak is counted anew, without that of loading."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
-def _now() -> float:
-    """Resident memory of this process, in MB."""
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * resource.getpagesize() / 2**20
+def _status(name: str) -> float:
+    """A size in this process's status, in MB: "VmHWM", the most resident memory, or "VmRSS", what is resident now."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith(name))) / 1024
 
 
 def _first(runs: Iterator[Any], batches: int) -> None:
-    """The first batches of a run, and one of its last blocks: as much memory as all of them."""
+    """The first batches of a run, which take as much memory as all of them: what is kept for later blocks is there."""
     for _ in range(batches):
         if next(runs, None) is None:
             return
@@ -52,7 +52,7 @@ def questions(loaded: Any) -> dict[str, Callable[[list[int], list[int]], object]
     from analysis.models.trace import trace_prompt
     from analysis.qk.contributions import contributions, pair_values
 
-    some = [(0, 0), (0, MLP), (27, 3), (29, MLP)]
+    some = [(0, 0), (27, 3), (29, MLP)]
 
     def direct(ids: list[int], _other: list[int]) -> None:
         stream = take_apart(loaded, ids)
@@ -64,7 +64,7 @@ def questions(loaded: Any) -> dict[str, Callable[[list[int], list[int]], object]
         trace_prompt(loaded, ids)
 
     def lens(ids: list[int], _other: list[int]) -> None:
-        stream = read_stream(loaded, torch.tensor([ids]), len(ids))
+        stream = read_stream(loaded, torch.tensor([ids]), min(64, len(ids)))
         for _ in lens_logits(loaded, stream, stream.vectors):
             pass
 
@@ -78,8 +78,8 @@ def questions(loaded: Any) -> dict[str, Callable[[list[int], list[int]], object]
         "patching patterns": lambda ids, other: list(
             patches(loaded, ids, other, [p for p in some if p[1] != MLP], "pattern")
         ),
-        "patching residual stream": lambda ids, other: _first(site_patches(loaded, ids, other, pairs, "residual"), 90),
-        "lens, all tokens": lens,
+        "patching residual stream": lambda ids, other: _first(site_patches(loaded, ids, other, pairs, "residual"), 4),
+        "lens, 64 tokens": lens,
     }
 
 
@@ -99,9 +99,10 @@ def one(name: str, tokens: int) -> dict[str, float]:
     ask = questions(loaded)[name]
     ask(prompt(FEW), prompt(FEW))
     long, other = prompt(tokens), prompt(tokens)
-    before, start = _now(), time.perf_counter()
+    _forget()
+    before, start = _status("VmRSS"), time.perf_counter()
     ask(long, other)
-    return {"added MB": _peak() - before, "seconds": time.perf_counter() - start, "loaded MB": before}
+    return {"added MB": _status("VmHWM") - before, "seconds": time.perf_counter() - start, "loaded MB": before}
 
 
 def run(tokens: int = 2048, only: list[str] | None = None) -> dict[str, dict[str, float]]:

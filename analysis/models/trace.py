@@ -15,6 +15,7 @@ from torch import Tensor
 
 from analysis.models.head_scores import SCORES, head_scores, induction_targets
 from analysis.models.loaded_model import LoadedModel
+from analysis.models.midway import last_logits
 from analysis.models.recording import LayerAttention, tapped
 from analysis.progress import Check, no_check
 
@@ -75,12 +76,13 @@ def trace_prompt(
             reducer.add(record)
         layers[record.layer] = _to_cpu(record, masks)
 
-    with tapped(look):
-        logits = loaded.forward(torch.tensor([ids]), logits=True)
+    # Logits of all tokens would be the largest thing of a long prompt.
+    with torch.no_grad(), tapped(look):
+        logits = last_logits(loaded, torch.tensor([ids]))
     if sorted(layers) != loaded.facts.attention_layers:
         raise RuntimeError(f"layers {sorted(set(loaded.facts.attention_layers) - set(layers))} did not report")
     check()
-    return Trace(ids, layers, logits[0, -1].float().cpu()), reducer.result() if reducer else None
+    return Trace(ids, layers, logits[0]), reducer.result() if reducer else None
 
 
 def _to_cpu(record: LayerAttention, masks: dict[int, tuple[Tensor, Tensor]]) -> LayerAttention:
