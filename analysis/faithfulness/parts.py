@@ -237,11 +237,13 @@ class Scores:
 @dataclass(frozen=True)
 class Scoring:
     """How items are scored: whether by the published forms that let the model write on, and by the baselines of rows
-    from outside, too; by which second model (None: none); and what is said meanwhile."""
+    from outside, too; by which second model (None: none), whose weights have that fingerprint; and what is said
+    meanwhile."""
 
     continued: bool
     rows: bool
     simulator: ModelSpec | None
+    fingerprint: str
     what: str
 
 
@@ -253,8 +255,15 @@ class Items:
 
 
 def scores_of_items(bench: Bench, scoring: Scoring, some: Items) -> Scores:
-    """:func:`scored`, as a shard of a study. Raises UserError where the second model cannot be loaded."""
+    """:func:`scored`, as a shard of a study. Raises UserError where the second model cannot be loaded, or is another
+    one there."""
     second = None if scoring.simulator is None else bench.surroundings.model(scoring.simulator)
+    if second is not None and second.facts.fingerprint != scoring.fingerprint:
+        raise UserError(
+            f"The second model, {second.facts.label}, has other weights on a machine of the cluster than here. Name "
+            "it by a folder that all machines share.",
+            "simulator",
+        )
     return scored(
         reader_of_model(bench.loaded, bench.check),
         some.items,

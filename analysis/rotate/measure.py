@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from analysis.engine.spread import Here, Spread
-from analysis.progress import Progress, portion, silent
+from analysis.progress import Check, Progress, no_check, portion, silent
 from analysis.rotate.channels import VocabularyChannels
 from analysis.rotate.library import NeuronLibrary
 from analysis.rotate.moments import projected_moments
@@ -29,6 +29,7 @@ def measure(
     *,
     seed: int = 0,
     progress: Progress = silent,
+    check: Check = no_check,
     spread: Spread | None = None,
 ) -> NeuronLibrary:
     """Token weights and null for each projection that the model uses, and the layer map; shares of time are guesses.
@@ -52,7 +53,7 @@ def measure(
             starts=width.starts,
             seed=seed,
             progress=portion(told, 0.0, 0.4),
-            batches=batches_over(spread, layer),
+            batches=batches_over(spread, layer, check),
         )
         drawing = portion(told, 0.4, 1.0, "random vectors: ")
         null = measure_null(
@@ -63,7 +64,7 @@ def measure(
             starts=width.starts,
             seed=seed,
             progress=drawing,
-            batches=batches_over(spread, layer),
+            batches=batches_over(spread, layer, check),
         )
         drawn = torch.randn(width.band, U.shape[1], generator=torch.Generator().manual_seed(seed + 15_485_863))
         kurtosis, _ = projected_moments(drawn, U)
@@ -73,7 +74,7 @@ def measure(
         arrays |= {f"{name}.null.{k}": v.numpy() for k, v in null.arrays().items()}
         zero, low = weights.counts
         projections[name] = {"zero": zero, "low": low, "passes": weights.passes}
-    arrays |= layer_map(vectors, portion(progress, 0.9, 1.0), width.neurons, seed, spread)
+    arrays |= layer_map(vectors, portion(progress, 0.9, 1.0), width.neurons, seed, check, spread)
     return NeuronLibrary(
         {
             "fingerprint": facts.fingerprint,
@@ -105,6 +106,7 @@ def layer_map(
     progress: Progress,
     sample: int | None = None,
     seed: int = 0,
+    check: Check = no_check,
     spread: Spread | None = None,
 ) -> dict[str, np.ndarray]:
     """``kurtosis`` and ``skewness`` (L, K, N) float16 of every neuron, or of a random ``sample`` of each block and
@@ -121,7 +123,7 @@ def layer_map(
 
     blocks = [Block(layer, {kind: drawn(layer, kind) for kind in vectors.kinds}) for layer in vectors.layers]
     spread = spread or Here(vectors.loaded)
-    parts = spread(moments_of_block, Nothing(), blocks, progress=progress, check=lambda: progress(None))
+    parts = spread(moments_of_block, Nothing(), blocks, progress=progress, check=check)
     for i, (block, part) in enumerate(zip(blocks, parts, strict=True)):
         for j, (kind, rows) in enumerate(block.rows.items()):
             kurtosis[i, j, rows] = part.kurtosis[kind].clip(-6e4, 6e4)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from analysis.engine.spread import Bench, Spread
-from analysis.progress import Progress
+from analysis.progress import Check, Progress
 from analysis.rotate.channels import Batches, VocabularyChannels
 from analysis.rotate.moments import projected_moments
 from analysis.rotate.vectors import NeuronVectors
@@ -94,8 +94,9 @@ def moments_of_block(bench: Bench, _nothing: Nothing, block: Block) -> Moments:
     return Moments(*({kind: pair[n].numpy() for kind, pair in both.items()} for n in range(2)))
 
 
-def batches_over(spread: Spread | None, layer: int) -> Batches | None:
-    """How a search goes through its batches: on the nodes of a cluster, or None: where it is itself."""
+def batches_over(spread: Spread | None, layer: int, check: Check) -> Batches | None:
+    """How a search goes through its batches: on the nodes of a cluster, or None: where it is itself. ``check`` is
+    called while nodes are waited for, and may raise."""
     if spread is None or spread.hands == 1:
         return None
 
@@ -104,7 +105,7 @@ def batches_over(spread: Spread | None, layer: int) -> Batches | None:
     ) -> Iterator[dict[str, Any]]:
         common = Search(layer, search.get_params(), len(W), _array(weights))
         shards = [Rows(part.start, _array(W[part.start : part.stop])) for part in rows]
-        for part in spread(channels_of_rows, common, shards, progress=progress, check=lambda: progress(None)):
+        for part in spread(channels_of_rows, common, shards, progress=progress, check=check):
             yield {name: torch.from_numpy(np.array(value)).to(W.device) for name, value in part.arrays.items()}
 
     return over

@@ -272,19 +272,20 @@ def scored(
     from analysis.faithfulness.parts import Scores, Scoring, chosen, in_shards, scores_of_items
     from analysis.faithfulness.study import score_items
 
-    second, words = None, "Simulatability needs a second model; none was given."
+    second, fingerprint, words = None, "", "Simulatability needs a second model; none was given."
     if simulator.strip():
         second = ModelSpec(simulator.strip())
         try:
-            words = f"The simulator is {context.model(second).facts.label}."
+            facts = context.model(second).facts
         except UserError as error:
             raise UserError(error.message, "simulator") from error
+        fingerprint, words = facts.fingerprint, f"The simulator is {facts.label}."
     spread = context.spread(loaded)
 
     def score(readable: tuple[Item, ...]) -> Scores:
         shards = in_shards(readable, spread.hands)
         told = portion(context.progress, start, end)
-        scoring = Scoring(continued, rows, second, "Scoring")
+        scoring = Scoring(continued, rows, second, fingerprint, "Scoring")
         parts = list(spread(scores_of_items, scoring, shards, progress=told, check=context.check))
         return Scores.joined(parts, [len(shard.items) for shard in shards])
 

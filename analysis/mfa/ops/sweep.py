@@ -159,11 +159,14 @@ class SteerSweep(UnderSteering[Sweep]):
         from analysis.steering import PromptCache
 
         loaded, fit, prompt = self.prepared(context)
-        key = ("sweep", loaded.facts.fingerprint, hash_of([self.to_params(), self.reads(context)]))
+        # Not by the fingerprint alone: a model that was read again may have the same one.
+        identity = context.residents.identity(self.model)
+        key = ("sweep", hash_of([identity, self.to_params(), self.reads(context)]))
         subject: Subject | None = context.memory.get(key)
         if subject is None or subject[0] is not fit:
-            subject = fit, PromptCache(loaded, prompt.ids), self._targets(loaded, fit)[0]
-            context.memory.put(key, subject, 4 * len(prompt.ids) * loaded.facts.layers * loaded.facts.hidden)
+            cache = PromptCache(loaded, prompt.ids)
+            subject = fit, cache, self._targets(loaded, fit)[0]
+            context.memory.put(key, subject, cache.nbytes + 4 * cache.base_logits.numel())
         return subject
 
     def cell(self, subject: Subject, row: float, column: float, check: Check) -> Cell:

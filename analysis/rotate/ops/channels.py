@@ -183,7 +183,7 @@ class FindChannels(OfChannels[NeuronChannels]):
                 vectors=OFFICIAL_NULL if self.official else SMALL_NULL,
                 rounds=rounds,
                 progress=portion(context.progress, 0.3, 1.0, "random vectors under these settings: "),
-                batches=batches_over(context.spread(loaded), self.layer),
+                batches=batches_over(context.spread(loaded), self.layer, context.check),
                 **manner,
             )
             context.memory.put(key, null, 8 * null.top.numel())

@@ -258,7 +258,12 @@ class MeasureNull(OnNeurons[Measurement]):
             full = replace(FULL, vectors=self.vectors, rounds=self.rounds)
             width = full if self.width == FULL.name else WIDTHS[self.width]
             library = measure(
-                vectors, width, seed=self.seed, progress=context.progress, spread=context.spread(vectors.loaded)
+                vectors,
+                width,
+                seed=self.seed,
+                progress=context.progress,
+                check=context.check,
+                spread=context.spread(vectors.loaded),
             )
             library.manifest |= {"command": "the Measure button of this page", "shares": [], "neurons": []}
             path = library.save()

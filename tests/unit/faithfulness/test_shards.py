@@ -20,7 +20,7 @@ from tests.unit.faithfulness.test_refusals import chain_of
 from tests.unit.faithfulness.words import loaded_words
 from tests.unit.wired import Wired
 
-SCORING = Scoring(False, False, None, "Scoring")
+SCORING = Scoring(False, False, None, "", "Scoring")
 
 
 def test_items_in_shards_have_the_scores_that_they_have_together() -> None:

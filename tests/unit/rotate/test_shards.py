@@ -27,12 +27,18 @@ def test_a_null_measured_on_nodes_is_that_of_one_machine() -> None:
 
 def test_a_null_measured_on_nodes_ends_where_it_is_ended() -> None:
     told: list[float | None] = []
+    checks: list[int] = []
+
+    def check() -> None:
+        checks.append(len(told))
+        if len(checks) == 6:
+            raise Cancelled
 
     def progress(share: float | None, text: str = "", **facts: object) -> None:
         told.append(share)
-        if len(told) == 6:
-            raise Cancelled
 
     with pytest.raises(Cancelled):
-        measure(read("llama"), SMALL, progress=progress, spread=Wired(loaded("llama")))
-    assert len(told) == 6
+        measure(read("llama"), SMALL, progress=progress, check=check, spread=Wired(loaded("llama")))
+    assert len(checks) == 6 and None not in told
+    shares = [float(share) for share in told if share is not None]
+    assert shares and shares == sorted(shares)
