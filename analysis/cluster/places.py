@@ -23,27 +23,24 @@ from typing import Any
 
 from analysis.cluster.link import named_cluster
 from analysis.cluster.rule import Ledger
-from analysis.cluster.seats import label_of
+from analysis.cluster.settings import settings_here
 from analysis.engine.calls import Calls
 from analysis.engine.jobs import ENDED, read_book, rows_for
 from analysis.engine.operation import Operation
 from analysis.engine.own import PLACES
 from analysis.engine.places import Place
-from analysis.engine.supervisor import QUIET_HUB
-from analysis.errors import UserError
 from analysis.home import folder, home
-from analysis.models.spec import ModelSpec, model_root
+from analysis.models.spec import ModelSpec
 from analysis.status import JobRow, PlaceStatus, WorkerStatus
 
 log = logging.getLogger(__name__)
 STALE = 6.0
 """Seconds without a word of the keeper after which the head of the cluster is said not to answer."""
+UNHEARD = 15.0
+"""Seconds of asking in vain after which a worker gets no questions until it answers again; Ray notices a machine that
+was cut off after about a minute."""
 SHOWN = 50
 """Ended jobs that are shown, as one machine's book keeps about as many."""
-GPUS, CPUS, LABEL = "ATTUNE_WORKER_GPUS", "ATTUNE_WORKER_CPUS", "ATTUNE_WORKER_LABEL"
-"""The environment's names for what each worker has of its node, and for which nodes have one."""
-HANDED_ON = ("HF_HUB_OFFLINE", "HF_ENDPOINT", "OMP_NUM_THREADS")
-SECRETS = ("ATTUNE_TOKEN", "ATTUNE_LOOK_TOKEN", "ATTUNE_OWNER_TOKEN")
 CONNECTING = "The cluster of {} is being reached; its workers are started then."
 
 
@@ -88,10 +85,14 @@ class ClusterPlace:
         return now.facts
 
     def gone(self) -> str:
-        """Once its node is no part of the cluster any more."""
-        if self.places.seen(self.seen.id) is not None:
-            return ""
-        return f"The machine {self.seen.host} left the cluster while this ran, or before it began."
+        """Once its node is no part of the cluster any more, or has not answered for :data:`UNHEARD` seconds."""
+        if self.places.seen(self.seen.id) is None:
+            return f"The machine {self.seen.host} left the cluster while this ran, or before it began."
+        return f"The machine {self.seen.host} does not answer." if self.places.unheard(self.seen.id) else ""
+
+    def lost(self) -> str:
+        """The machine may be cut off, or its worker gone and the reason with it."""
+        return f"The connection to the machine {self.seen.host} was lost while this ran."
 
 
 class ClusterPlaces:
@@ -104,6 +105,7 @@ class ClusterPlaces:
         self.threads, self.worker = 0, "analysis.worker"
         self._lock, self._choosing = threading.RLock(), threading.Lock()
         self._ledger, self._seen = Ledger(), dict[str, Seen]()
+        self._unheard = dict[str, float]()  # by seat: since when its worker has not answered
         self._phase, self._heard = CONNECTING.format(address), 0.0
         self._process: subprocess.Popen[str] | None = None
         self._thread: threading.Thread | None = None
@@ -175,8 +177,17 @@ class ClusterPlaces:
 
     def _set(self, seen: list[Seen]) -> None:
         self._seen = {place.id: place for place in seen}
-        there = [place for place in seen if place.able and place.facts.get("address")]
+        self._unheard = {id: since for id, since in self._unheard.items() if id in self._seen}
+        there = [place for place in self._with_worker() if not self.unheard(place.id)]
         self._ledger.set({place.name: (str(place.facts["address"]), place.first) for place in there})
+
+    def _with_worker(self) -> list[Seen]:
+        return [place for place in self._seen.values() if place.able and place.facts.get("address")]
+
+    def unheard(self, id: str) -> bool:
+        """Whether a worker that is said to be there has not answered for long, so that nothing is sent to it."""
+        since = self._unheard.get(id)
+        return since is not None and time.monotonic() - since > UNHEARD
 
     def seen(self, id: str) -> Seen | None:
         """A seat as it is now; None once it is gone."""
@@ -221,11 +232,17 @@ class ClusterPlaces:
     def all(self) -> list[Place]:
         """The places that have a worker."""
         with self._lock:
-            return [ClusterPlace(self, p) for p in self._seen.values() if p.name in self._ledger.rooms]
+            return [ClusterPlace(self, place) for place in self._with_worker()]
 
     def heard(self, said: dict[str, WorkerStatus]) -> None:
         """Enter what workers hold."""
         with self._lock:
+            for place in self._with_worker():
+                status = said.get(place.name)
+                if status is not None and status.pid is None:
+                    self._unheard.setdefault(place.id, time.monotonic())
+                elif status is not None:
+                    self._unheard.pop(place.id, None)
             for name, status in said.items():
                 self._ledger.heard(name, status)
 
@@ -258,9 +275,12 @@ class ClusterPlaces:
         """Every node and its worker."""
         with self._lock:
             return [
-                PlaceStatus(p.name if p.able else "", p.host, p.gpus, p.cpus, said.get(p.name), p.text)
+                PlaceStatus(p.name if p.able else "", p.host, p.gpus, p.cpus, said.get(p.name), self._text(p))
                 for p in self._seen.values()
             ]
+
+    def _text(self, place: Seen) -> str:
+        return "The machine does not answer." if not place.text and self.unheard(place.id) else place.text
 
     def absence(self) -> str:
         """Why there is no place, or no worker at one; what is wrong with the cluster otherwise."""
@@ -281,35 +301,6 @@ class ClusterPlaces:
                     "answering; one that stops now is not started again before the head is back."
                 )
             return ""
-
-
-def settings_here() -> dict[str, Any]:
-    """What the environment says of workers: ``gpus`` and ``cpus`` of each, the ``label`` of their nodes, and the
-    ``environment`` that they are given. UserError where a number is none."""
-    root = model_root()
-    given = {name: value for name, value in os.environ.items() if name.startswith("ATTUNE_") and name not in SECRETS}
-    given |= {name: os.environ[name] for name in HANDED_ON if name in os.environ} | QUIET_HUB
-    if root is not None:
-        given["ATTUNE_MODEL_ROOT"] = str(root)
-    label = os.environ.get(LABEL, "")
-    label_of(label)
-    return {
-        "gpus": _number(GPUS, None), "cpus": _number(CPUS, 0.0), "label": label,
-        "environment": given,
-    }  # fmt: skip
-
-
-def _number(name: str, otherwise: float | None) -> float | None:
-    text = os.environ.get(name, "").strip()
-    if not text:
-        return otherwise
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1000:
-        raise UserError(f"{name} is {text!r}; it is a number from 0.", name.removeprefix("ATTUNE_").lower())
-    return value
 
 
 @cache

@@ -128,7 +128,7 @@ class Calls:
             except (OSError, ValueError, KeyError, AttributeError) as error:
                 log.debug("no reason yet: %s", error)
             time.sleep(0.05)
-        return place.gone() or "The worker process stopped while this job ran. It is being started again."
+        return place.gone() or place.lost()
 
     @contextmanager
     def _place(self, operation: Operation[Any]) -> Iterator[Place]:

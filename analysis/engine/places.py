@@ -34,7 +34,11 @@ class Place(Protocol):
         ...
 
     def gone(self) -> str:
-        """Why no worker will be there any more; "" as long as one may."""
+        """Why no worker will be there any more, or none for long; "" as long as one may."""
+        ...
+
+    def lost(self) -> str:
+        """What is said of a connection that was lost, where nobody knows why."""
         ...
 
 
@@ -87,6 +91,10 @@ class Here:
     def gone(self) -> str:
         """Never: another worker comes in its place."""
         return ""
+
+    def lost(self) -> str:
+        """The worker's end is the only way to lose it."""
+        return "The worker process stopped while this job ran. It is being started again."
 
 
 @dataclass(frozen=True)

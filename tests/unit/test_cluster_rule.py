@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from analysis.cluster import alike
-from analysis.cluster.places import ClusterPlaces, settings_here
+from analysis.cluster.places import ClusterPlaces
 from analysis.cluster.rule import Ledger
 from analysis.cluster.seats import Node, label_of, named, seats
+from analysis.cluster.settings import settings_here
 from analysis.engine.jobs import JobBook
+from analysis.engine.loading import EstimateModel
 from analysis.errors import UserError
 from analysis.models.spec import ModelSpec
 from analysis.status import JobRecord, JobRow, Loading, Resident, WorkerStatus, together
@@ -192,6 +194,30 @@ def test_a_head_that_is_silent_is_named_while_workers_answer(tmp_path: Path, mon
     assert "head of the Ray cluster at auto does not answer" in places.trouble() and len(places.all()) == 1
     places.take({"phase": "The Ray cluster at 'auto' does not answer: no.", "places": []})
     assert "no." in places.trouble() and places.trouble() == places.absence() and not places.all()
+
+
+def test_a_machine_that_does_not_answer_gets_no_question_until_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = ClusterPlaces("auto", tmp_path)
+    state = {
+        "phase": "ready",
+        "places": [entry(f"{n}.1", name, address=["h", n]) for n, name in ((1, "one"), (2, "two"))],
+    }
+    places.take(state)
+    with places.place_for(EstimateModel()) as first:
+        assert first.name == "one" and not first.gone()
+    monkeypatch.setattr("analysis.cluster.places.UNHEARD", -1.0)
+    places.heard({"one": WorkerStatus("no answer"), "two": says()})
+    places.take(state)
+    with places.place_for(EstimateModel()) as other:
+        assert other.name == "two" and "one does not answer" in first.gone()
+    assert [place.name for place in places.all()] == ["one", "two"], "it is asked how it is, still"
+    assert places.hosts({})[0].text == "The machine does not answer."
+    places.heard({"one": says()})
+    places.take(state)
+    with places.place_for(EstimateModel()) as again:
+        assert again.name == "one" and not first.gone()
 
 
 def test_workers_together_are_one_to_those_who_do_not_ask_for_more() -> None:
