@@ -56,15 +56,23 @@
       const along = (x, side) => Math.min(shown - 1, Math.max(0, Math.floor((x / side) * shown))) + from;
       return [along(event.clientY - box.top, box.height), along(event.clientX - box.left, box.width)];
     };
+    let last = null; // the cell that the stroke was at: a quick one passes over cells without an event on them
     const put = ([q, k]) => {
       say(q, k);
-      if (k > q || stroke === null) return;
-      if (stroke) cells.add(key(q, k)); else cells.delete(key(q, k));
+      if (stroke === null) return;
+      const [a, b] = last || [q, k], steps = Math.max(1, Math.abs(q - a), Math.abs(k - b));
+      for (let n = 0; n <= steps; n += 1) {
+        const row = Math.round(a + ((q - a) * n) / steps), column = Math.round(b + ((k - b) * n) / steps);
+        if (column > row) continue;
+        if (stroke) cells.add(key(row, column)); else cells.delete(key(row, column));
+      }
+      last = [q, k];
       draw();
     };
     canvas.onpointerdown = (event) => {
       const [q, k] = cellOf(event);
       stroke = !cells.has(key(q, k));
+      last = null;
       if (canvas.setPointerCapture) canvas.setPointerCapture(event.pointerId);
       put([q, k]);
     };

@@ -16,8 +16,8 @@ DRAWN_NAME = "drawn: attention on cells that you draw"
 def drawn_score(answer: DrawnHeads) -> HeadScore:
     """1 for a head with all its attention on the drawn cells, 0 for one that looks at all alike."""
     said = (
-        f"{answer.cells:,} cells, {answer.rows:,} queries. 1: all attention on them; 0: a head that looks at all "
-        f"alike, which gives them {answer.uniform:.0%}. {_chance(answer)}"
+        f"Cells: {answer.cells:,}; queries that count: {answer.rows:,}. 1: all attention on them; 0: a head that looks "
+        f"at all alike, which gives them {answer.uniform:.0%}. {_chance(answer)}"
     )
     return HeadScore(answer.scores.astype(float), DRAWN_NAME, True, said=said)
 

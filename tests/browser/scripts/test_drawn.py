@@ -25,7 +25,7 @@ def test_a_pattern_is_painted_taken_away_and_drawn_with_the_keyboard(scripted: S
     unit = box["width"] / 4
     page.mouse.move(box["x"] + 0.5 * unit, box["y"] + 3.5 * unit)
     page.mouse.down()
-    page.mouse.move(box["x"] + 2.5 * unit, box["y"] + 3.5 * unit, steps=4)
+    page.mouse.move(box["x"] + 2.5 * unit, box["y"] + 3.5 * unit)
     page.mouse.up()
     assert page.evaluate("data('drawn-cells')") == [[3, 0], [3, 1], [3, 2]]
     assert page.inner_text("#drawn-at") == "3 “d” looks at 2 “c”" and page.inner_text("#drawn-long") == ""
