@@ -19,6 +19,9 @@ SITES = {
     "attention": "what the heads of a block give together",
     "mlp": "what an MLP gives",
 }
+_SHORT = {"residual": "residual stream", "attention": "attention output", "mlp": "MLP output"}
+_NAMED = 3
+"""Tokens that are named with the last block that carries half."""
 _GAP = 0.1
 """Nats by which the prompts must differ for a share to be given."""
 _SHOWN = 48
@@ -83,27 +86,91 @@ def sites_patched(answer: PatchedSites, options: SiteOptions, theme: str) -> Dra
     picture = figure([trace], theme, xaxis=across, yaxis=down, uirevision="sites")
     left = f" The {len(rows)} tokens where most changes are drawn, of {len(answer.pairs)}." if _many(answer) else ""
     caption = f"{_unpaired(answer)}{left} {_spread(answer)}".strip()
-    numbers = measured({"here": answer.total, "in the other prompt": answer.other_total, "largest": _most(answer)[2]})
-    control = Control("other places", _spread(answer), measured({"all pairs, last block": float(answer.whole[-1])}))
+    strongest = _most(answer)
+    largest = None if strongest is None else strongest[2]
+    numbers = measured({"here": answer.total, "in the other prompt": answer.other_total, "largest": largest})
+    low, high = _range(answer)
+    control = Control("other places", _spread(answer), measured({"5 % of places": low, "95 % of places": high}))
     return Drawing(picture, caption, control=control, numbers=numbers)
 
 
 def claim(answer: PatchedSites) -> str:
     """What the two prompts differ by, and the one place that carries most of it."""
-    layer, pair, value = _most(answer)
+    whole = f"{answer.target.words}: {answer.total:+.1f} here, {answer.other_total:+.1f} in the other prompt."
+    if abs(answer.total - answer.other_total) < _GAP:
+        return f"{whole} They hardly differ in it, so no place can be said to carry it."
+    if not _open(answer):
+        return f"{whole} Only the token that asks differs. {_asking(answer)}".strip()
+    strongest = _most(answer)
+    if strongest is None:
+        return f"{whole} No single token’s {_SHORT[answer.site]} of one block moves it towards the other prompt."
+    layer, pair, value = strongest
     return (
-        f"{answer.target.words}: {answer.total:+.1f} here, {answer.other_total:+.1f} in the other prompt. Of "
-        f"{SITES[answer.site]}, one token in one block carries most at {_pair(answer, pair)}, block {layer}: as in the "
-        f"other prompt it makes the difference fall by {value:.2f} nats{_share(answer, value)}."
-    )
+        f"{whole} Of {SITES[answer.site]}, one token in one block carries most at {_pair(answer, pair)}, "
+        f"block {layer}: as in the other prompt it makes the difference fall by {value:.2f} nats"
+        f"{_share(answer, value)}. "
+        f"{_carried(answer)}{_asking(answer)}"
+    ).strip()
 
 
-def _most(answer: PatchedSites) -> tuple[int, int, float]:
-    """(block, number of the pair, fall) of the largest fall in the direction of the other prompt."""
+def _asks(answer: PatchedSites, number: int) -> bool:
+    """Whether a pair is that of the token that asks, where the residual stream ends in the answer itself: behind the
+    last block it makes all of the difference whatever the model does: no place that anybody looks for."""
+    return answer.site == "residual" and answer.pairs[number][0] == len(answer.labels) - 1
+
+
+def _open(answer: PatchedSites) -> list[int]:
+    """The pairs that were run and whose fall says something about the model."""
+    pairs = enumerate(answer.pairs)
+    return [n for n, (a, b) in pairs if not a == b < answer.same and not _asks(answer, n)]
+
+
+def _towards(answer: PatchedSites) -> np.ndarray:
+    """Falls (L, P) counted positive towards the other prompt, -inf where there are none."""
     sign = 1.0 if answer.total >= answer.other_total else -1.0
-    order = np.where(np.isfinite(answer.falls), sign * answer.falls, -np.inf)
-    layer, pair = (int(i) for i in np.unravel_index(np.argmax(order), order.shape))
-    return layer, pair, float(answer.falls[layer, pair])
+    return np.where(np.isfinite(answer.falls), sign * answer.falls, -np.inf)
+
+
+def _most(answer: PatchedSites) -> tuple[int, int, float] | None:
+    """(block, number of the pair, fall) of the largest fall in the direction of the other prompt, if there is one."""
+    columns = _open(answer)
+    order = _towards(answer)[:, columns]
+    if not order.size or order.max() <= 0:
+        return None
+    layer, place = (int(i) for i in np.unravel_index(np.argmax(order), order.shape))
+    return layer, columns[place], float(answer.falls[layer, columns[place]])
+
+
+def _carried(answer: PatchedSites) -> str:
+    """Up to which block each token's residual stream makes half of the difference, for the tokens where it does."""
+    if answer.site != "residual":
+        return ""
+    half = _towards(answer) >= abs(answer.total - answer.other_total) / 2
+    last = {n: int(np.flatnonzero(half[:, n])[-1]) for n in _open(answer) if half[:, n].any()}
+    if not last:
+        return "No token alone carries half of it. "
+    first = sorted(last, key=lambda n: -last[n])[:_NAMED]
+    more = f" and {len(last) - _NAMED} more" if len(last) > _NAMED else ""
+    return f"Half of it or more: {'; '.join(f'{_pair(answer, n)} up to block {last[n]}' for n in first)}{more}. "
+
+
+def _asking(answer: PatchedSites) -> str:
+    """From which block on the residual stream of the token that asks makes half of the difference."""
+    asking = next((n for n in range(len(answer.pairs)) if _asks(answer, n)), None)
+    if asking is None:
+        return ""
+    half = _towards(answer)[:, asking] >= abs(answer.total - answer.other_total) / 2
+    if not half.any():
+        return ""
+    # The block behind the last one that has less: from there on it is never below half.
+    below = np.flatnonzero(~half)
+    begin = int(below[-1]) + 1 if below.size else 0
+    if begin >= len(half):
+        return ""
+    return (
+        f"The token that asks, {_pair(answer, asking)}, makes half of it or more from block {begin} on; it is left out "
+        "else, since behind the last block its residual stream is the answer itself."
+    )
 
 
 def _pair(answer: PatchedSites, number: int) -> str:
@@ -143,10 +210,15 @@ def _unpaired(answer: PatchedSites) -> str:
     return first + alone_said
 
 
-def _spread(answer: PatchedSites) -> str:
-    """Where a place drawn at random lies; the tokens that are the same in both left out, which change nothing."""
-    open_pairs = [n for n, (a, b) in enumerate(answer.pairs) if not a == b < answer.same]
-    finite = answer.falls[:, open_pairs]
+def _range(answer: PatchedSites) -> tuple[float, float]:
+    """Between what falls 90 % of the places lie that were run and say something; NaN where there are none."""
+    finite = answer.falls[:, _open(answer)]
     finite = finite[np.isfinite(finite)]
     low, high = np.quantile(finite, [0.05, 0.95]) if finite.size else (np.nan, np.nan)
-    return f"90 % of places: {low:.2f} to {high:.2f} nats."
+    return float(low), float(high)
+
+
+def _spread(answer: PatchedSites) -> str:
+    """Where a place drawn at random lies; the tokens that are the same in both left out, which change nothing."""
+    low, high = _range(answer)
+    return f"90 % of places: {low:.2f} to {high:.2f} nats." if np.isfinite(low) else ""

@@ -3,6 +3,7 @@ the modules of each architecture are changed where they hand on."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from analysis.models.ablation import plain_logits
 from analysis.models.hooks import layout
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.midway import last_logits
-from analysis.models.pairing import check_pairs, paired, shared_start
+from analysis.models.pairing import beyond_start, check_pairs, paired, shared_start
 from analysis.models.patches import WHATS, Patch
 from analysis.models.site_patches import ALL, SITE_KINDS, _batch, _given, site_patches
 from analysis.qk.ops.sites import PairTokens, PatchSites
@@ -104,6 +105,20 @@ def test_tokens_are_paired_by_slot_and_what_has_no_partner_is_left():
     assert paired([1, 2, 3, 4], [1, 8, 9, 3, 4]) == ((0, 0), (1, 2), (2, 3), (3, 4))
     assert paired([1, 2, 3, 4], [1, 3, 4]) == ((0, 0), (2, 1), (3, 2))
     assert paired([1, 2], [3, 4, 5])[-1] == (1, 2)  # the last tokens ask, whatever they are
+    # Words that change places are paired with what stands in their place, not with themselves.
+    the, mary, and_, john, gave, ann = range(6)
+    first, exchanged = [the, mary, and_, john, the, john, gave], [the, john, and_, mary, the, mary, gave]
+    assert paired(first, exchanged) == tuple((n, n) for n in range(7))
+    assert paired([2, 7, 5, 9], [5, 7, 2, 9]) == ((0, 0), (1, 1), (2, 2), (3, 3))
+    # So too where one of them is longer there; its last token stands for it.
+    longer = [the, john, and_, mary, ann, the, mary, ann, gave]
+    assert paired(first, longer) == ((0, 0), (1, 1), (2, 2), (3, 4), (4, 5), (5, 7), (6, 8))
+    assert paired(longer, first) == tuple((b, a) for a, b in paired(first, longer))
+    # A token before all of them moves the others along, and what is equal at both ends is never parted.
+    assert paired([1, 2, 1, 2], [9, 1, 2, 1, 2]) == ((0, 1), (1, 2), (2, 3), (3, 4))
+    assert paired([1, 2, 3, 4, 5, 6], [1, 3, 4, 5, 7, 8, 6]) == ((0, 0), (2, 1), (3, 2), (4, 3), (5, 6))
+    assert paired([4], [1, 4]) == ((0, 1),) and paired([1, 4], [4]) == ((1, 0),)
+    assert beyond_start([(0, 0), (1, 1), (2, 3), (4, 4)], 2) == [(2, 3), (4, 4)]
     assert shared_start([1, 2, 3], [1, 2, 4]) == 2 and shared_start([1, 2], [1, 2, 3]) == 2
     assert dict(PAIRS)[3] == 4 and PAIRS[-1] == (11, 12)
     check_pairs(PAIRS, 12, 13)
@@ -126,6 +141,11 @@ def test_the_operation_pairs_by_slot_or_by_hand_and_refuses_in_words(context):  
     other = TEXT.replace("lamp", "lantern").replace("key", "coin")
     pairs = PairTokens(text=TEXT, other=other).run(context)
     assert pairs.pairs[-1] == (len(pairs.labels) - 1, len(pairs.others) - 1) and pairs.seconds > 0
+    # The time is that of what is run: more tokens that are the same in both cost nothing more but their length.
+    facts = context.model(PairTokens(text=TEXT).model).facts
+    run = len(beyond_start(pairs.pairs, shared_start(pairs.labels, pairs.others))) + 1  # type: ignore[arg-type]
+    assert run == len(pairs.pairs)  # the first token is the same in both; and one is all at once
+    assert pairs.seconds == pytest.approx(4 * run * len(pairs.labels) * facts.seconds_per_token * 0.3)
     told: list[str] = []
     context.on_progress = lambda facts: told.append(facts["text"])
     found = PatchSites(text=TEXT, other=other).run(context)
@@ -144,6 +164,13 @@ def test_the_operation_pairs_by_slot_or_by_hand_and_refuses_in_words(context):  
     # Asked within the prompt, the other is cut at the partner of the query.
     early = PairTokens(text=TEXT, other=other, query=3).run(context)
     assert len(early.labels) == 4 and early.others == pairs.others[: dict(pairs.pairs)[3] + 1]
+    # A generated token has nothing in the other prompt that stands for it; asked within the prompt nothing changes.
+    count = len(pairs.labels)
+    grown = {"text": TEXT, "other": other, "generate": 2}
+    assert PairTokens(**grown, query=count - 1).run(context).pairs == pairs.pairs
+    for kind in (PairTokens, PatchSites):
+        with pytest.raises(UserError, match=f"Token {count} is one that the model has generated.*0 to {count - 1}"):
+            kind(**grown, query=count).run(context)
     for asked, said in (
         (PatchSites(text=TEXT), "Write the other prompt"),
         (PatchSites(text=TEXT, other=TEXT), "are the same"),
@@ -165,3 +192,31 @@ def test_a_head_made_as_it_is_in_its_own_run_changes_no_bit(name):
             pass
         [found] = one_head(one, IDS, 2, [3], change, None)
         assert torch.equal(found.logits, before), what
+
+
+def test_the_sentence_names_no_place_that_is_so_by_construction(context):  # noqa: F811
+    other = TEXT.replace("lamp", "lantern").replace("key", "coin")
+    found = PatchSites(text=TEXT, other=other).run(context)
+    gap, ask = found.total - found.other_total, len(found.pairs) - 1
+    assert found.falls[-1, ask] == pytest.approx(gap, abs=1e-4)  # so it is in every model
+    # Made of the same pairs: a token carries all of it up to block 1, the one that asks from block 2 on.
+    falls, one = np.zeros_like(found.falls), next(n for n, (a, b) in enumerate(found.pairs) if not a == b < found.same)
+    falls[:2, one], falls[2:, ask], falls[0, one] = 0.8 * gap, gap, 0.9 * gap
+    said = claim(replace(found, falls=falls))
+    mine = f"{found.pairs[one][0]} {found.labels[found.pairs[one][0]]}"
+    assert f"carries most at {mine}" in said and "block 0: as in" in said and "90% of what" in said
+    assert f"Half of it or more: {mine}" in said and "up to block 1." in said and "from block 2 on" in said
+    drawing = sites_patched(replace(found, falls=falls), SiteOptions(), "light")
+    assert drawing.numbers["largest"] == pytest.approx(0.9 * gap, rel=1e-5)
+    assert drawing.control is not None and set(drawing.control.numbers) == {"5 % of places", "95 % of places"}
+    # At another site the token that asks is a place like others.
+    assert f"carries most at {found.pairs[ask][0]} " in claim(replace(found, site="mlp", falls=falls))
+    # Where nothing falls no place is named, least of all one that was not run.
+    away = claim(replace(found, falls=-np.sign(gap) * abs(falls) - 0 * falls))
+    assert "No single token’s residual stream" in away and "carries most" not in away
+    still = replace(found, pairs=found.pairs[-1:], falls=falls[:, -1:])
+    assert (
+        "Only the token that asks differs" in claim(still)
+        and "largest" not in sites_patched(still, SiteOptions(), "light").numbers
+    )
+    assert "hardly differ" in claim(replace(found, other_total=found.total + 0.01))

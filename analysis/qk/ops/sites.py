@@ -37,7 +37,8 @@ class _Both:
 def _both(context: Context, asked: OnPrompt[Any], text: str, at: int, given: tuple[Pair, ...] = ()) -> _Both:
     """Both prompts up to the query ``at`` (-1: their last tokens), and the pairs ``given`` or else those by slot.
 
-    A query within the prompt is asked in the other one at the token that it is paired with.
+    A query within the prompt is asked in the other one at the token that it is paired with. One among the generated
+    tokens is refused: the other prompt has none, so its last token would be asked, which is another question.
     """
     from analysis.models.pairing import check_pairs, paired
     from analysis.models.prompts import encode_prompt
@@ -47,12 +48,19 @@ def _both(context: Context, asked: OnPrompt[Any], text: str, at: int, given: tup
     trace, _, count = asked.trace(context)
     query = count - 1 if at < 0 else at
     whole(query, 0, len(trace.ids) - 1, "token", "The token's position")
+    if query >= count:
+        raise UserError(
+            f"Token {query} is one that the model has generated, and the other prompt has none that stands for it. "
+            f"Choose a query among the prompt's tokens, 0 to {count - 1}, or set “Generate” to 0.",
+            "query",
+        )
     ids = list(trace.ids[: query + 1])
     other = encode_prompt(context.model(asked.model), text, asked.chat)
     if given:
-        check_pairs(given, len(trace.ids), len(other))
+        check_pairs(given, count, len(other))
+    pairs = given or paired(trace.ids[:count], other)
     if query < count - 1:
-        partner = dict(given or paired(trace.ids[:count], other)).get(query)
+        partner = dict(pairs).get(query)
         if partner is None:
             raise UserError(
                 f"Token {query}, which asks, has no partner in the other prompt. Pair it by hand, or ask at the last "
@@ -63,8 +71,7 @@ def _both(context: Context, asked: OnPrompt[Any], text: str, at: int, given: tup
     if ids == other:
         raise UserError("Both prompts are the same up to the query, so nothing can be patched.", "other")
     # What comes after the query is read by nothing that is asked here.
-    pairs = tuple((a, b) for a, b in given or paired(ids, other) if a <= query and b < len(other))
-    return _Both(ids, other, pairs)
+    return _Both(ids, other, tuple((a, b) for a, b in pairs if a <= query and b < len(other)))
 
 
 def _labels(loaded: LoadedModel, ids: list[int]) -> tuple[str, ...]:
@@ -81,9 +88,11 @@ class PairTokens(OnPrompt[TokenPairs]):
     other: str = ""
 
     def run(self, context: Context) -> TokenPairs:
+        from analysis.models.pairing import beyond_start, shared_start
+
         loaded = context.model(self.model)
         both = _both(context, self, self.other, self.query)
-        rows = loaded.facts.layers * (len(both.pairs) + 1)
+        rows = loaded.facts.layers * (len(beyond_start(both.pairs, shared_start(both.ids, both.other))) + 1)
         seconds = rows * len(both.ids) * loaded.facts.seconds_per_token * _BATCHED
         return TokenPairs(_labels(loaded, both.ids), _labels(loaded, both.other), both.pairs, seconds)
 
@@ -112,14 +121,14 @@ class PatchSites(OnToken[PatchedSites]):
 
     def run(self, context: Context) -> PatchedSites:
         from analysis.models.ablation import plain_logits
-        from analysis.models.pairing import shared_start
+        from analysis.models.pairing import beyond_start, shared_start
         from analysis.models.site_patches import ALL, site_layers, site_patches
 
         loaded = context.model(self.model)
         both = _both(context, self, self.other, self.query, self.pairs)
         ids, other, pairs = both.ids, both.other, both.pairs
         same = shared_start(ids, other)
-        run = [(a, b) for a, b in pairs if not a == b < same]
+        run = beyond_start(pairs, same)
         if not run:
             raise UserError(
                 "The tokens that are paired are the first ones, which are the same in both prompts, so nothing would "
