@@ -4,7 +4,7 @@ carries at each token. The tokens are drawn and paired in the browser (assets/pa
 from __future__ import annotations
 
 from dataclasses import asdict
-from functools import partial
+from typing import Any
 
 import dash_bootstrap_components as dbc
 from dash import Input, Output, State, callback, clientside_callback, dcc, html, no_update
@@ -31,6 +31,35 @@ _SITES = [
     {"label": "MLP", "value": "mlp"},
 ]
 _UNITS = [{"label": "chosen tokens", "value": "nats"}, {"label": "all tokens (KL)", "value": "kl"}]
+
+# What a measurement is of, by the field of its question, in the words in which another one is named.
+_WORDS = {
+    "model": "another model", "text": "another prompt", "chat": "another prompt",
+    "generate": "another number of generated tokens", "query": "another query", "token": "another predicted token",
+    "against": "another token beside it", "other": "a different other prompt", "site": "another site",
+    "pairs": "other pairs of tokens",
+}  # fmt: skip
+
+
+def _asked(
+    query: int | None, token: int | None, over: int | None, other: str | None, site: str, by_hand: Json
+) -> dict[str, Any]:
+    """What the controls say, as the fields of the question hold it."""
+    return {
+        "query": query,
+        "token": -1 if token is None else token,
+        "against": -1 if over is None else over,
+        "other": other or "",
+        "site": site,
+        # No pair left by hand is not the same as pairs by slot, for which the question has none.
+        "pairs": None if by_hand == [] else [list(pair) for pair in by_hand or ()],
+    }
+
+
+def _changed(asked: Json, stands: dict[str, Any]) -> str:
+    """What of a measurement is not as it ``stands`` on the page now, or ""."""
+    params = asked["params"]
+    return next((w for name, w in _WORDS.items() if name in stands and params.get(name) != stands[name]), "")
 
 
 def two_prompts() -> list[Node]:
@@ -151,16 +180,9 @@ def patch_sites(
         return no_update, user_error("Read a prompt first.")
     if by_hand is not None and not by_hand:
         return no_update, user_error("No token is paired. Pair some, or press “Pair by slot”.")
-    asked = partial(PatchSites, **prompt_arguments(reading_of(question)), query=query)
+    prompt, chosen = prompt_arguments(reading_of(question)), _asked(query, token, over, other, kind, by_hand)
     reply, panel = ask_job(
-        lambda: asked(
-            token=-1 if token is None else token,
-            against=-1 if over is None else over,
-            other=other or "",
-            site=kind,
-            pairs=tuple((a, b) for a, b in by_hand or ()),
-        ),
-        set_progress, session, address, None, PatchSites,
+        lambda: PatchSites(**prompt, **chosen), set_progress, session, address, None, PatchSites,
     )  # fmt: skip
     return (no_update, panel) if reply is None else (reply.question.to_dict(), None)
 
@@ -170,21 +192,41 @@ def patch_sites(
     inputs={
         "asked": Input("site-asked", "data"),
         "question": Input("reading", "data"),
+        "query": Input("query", "data"),
+        "token": Input("asked-token", "value"),
+        "over": Input("asked-over", "value"),
+        "other": Input("site-other", "value"),
+        "site": Input("site-kind", "value"),
+        "by_hand": Input("site-pairs", "data"),
         "unit": Input("site-unit", "value"),
         "theme": State("theme", "data"),
     },
     prevent_initial_call=True,
 )
-def show_sites(asked: Json, question: Json, unit: str, theme: str) -> Outputs:
-    """The picture and the sentence, as long as they are of the prompt above; they name the other one themselves."""
-    nothing = {"card": SITES_CARD.empty(), "claim": None}
-    prompt = question["params"] if question else {}
-    if not asked or any(asked["params"].get(name) != value for name, value in prompt.items()):
-        return nothing
+def show_sites(
+    asked: Json,
+    question: Json,
+    query: int | None,
+    token: int | None,
+    over: int | None,
+    other: str | None,
+    site: str,
+    by_hand: Json,
+    unit: str,
+    theme: str,
+) -> Outputs:
+    """The picture and the sentence, as long as they are of what stands on the page."""
+    if not asked:
+        return {"card": SITES_CARD.empty(), "claim": None}
+    stands = (question["params"] if question else {}) | _asked(query, token, over, other, site, by_hand)
+    changed = _changed(asked, stands)
+    if changed:
+        was = f"Measured with {changed}. Press “Patch each” to measure this one."
+        return {"card": SITES_CARD.empty(was), "claim": None}
     try:
         reply = reply_of(asked)
     except UserError as error:
-        return nothing | {"card": SITES_CARD.empty(error.message)}
+        return {"card": SITES_CARD.empty(error.message), "claim": None}
     said = html.P(f"{claim(reply.answer)} The other prompt: “{asked['params']['other']}”.", className="attune-answer")
     return {"card": content(sites_patched, reply, options=SiteOptions(unit), theme=theme), "claim": said}
 

@@ -220,3 +220,29 @@ def test_the_sentence_names_no_place_that_is_so_by_construction(context):  # noq
         and "largest" not in sites_patched(still, SiteOptions(), "light").numbers
     )
     assert "hardly differ" in claim(replace(found, other_total=found.total + 0.01))
+
+
+def test_the_picture_goes_when_what_it_was_asked_with_is_no_longer_on_the_page():
+    from pages.attention import sites as page
+
+    chosen = page._asked(3, 7, None, "the coin", "mlp", [[1, 2], [3, 4]])
+    question = PatchSites(text=TEXT, **chosen)
+    asked = {"operation": "PatchSites", "params": question.to_params()}
+    prompt = {"params": {name: asked["params"][name] for name in ("model", "text", "chat", "generate")}}
+    assert PatchSites.from_params(question.to_params()) == question  # so the fields compare as they were asked
+    now = {"query": 3, "token": 7, "over": None, "other": "the coin", "site": "mlp", "by_hand": [[1, 2], [3, 4]]}
+    for name, value, words in (
+        ("query", 4, "another query"),
+        ("token", 8, "another predicted token"),
+        ("over", 2, "another token beside it"),
+        ("other", "the key", "a different other prompt"),
+        ("site", "residual", "another site"),
+        ("by_hand", None, "other pairs"),
+    ):
+        shown = page.show_sites(asked, prompt, **(now | {name: value}), unit="nats", theme="light")
+        assert shown["claim"] is None and words in str(shown["card"]), name
+    # With all as it was nothing is said; no pair at all by hand is not the same as pairs by slot.
+    assert page._changed(asked, prompt["params"] | chosen) == ""
+    by_slot = {"params": asked["params"] | {"pairs": []}}
+    assert page._changed(by_slot, page._asked(3, 7, None, "the coin", "mlp", None)) == ""
+    assert page._changed(by_slot, page._asked(3, 7, None, "the coin", "mlp", [])) == "other pairs of tokens"
