@@ -23,13 +23,16 @@ def drawn_score(answer: DrawnHeads) -> HeadScore:
 
 
 def _chance(answer: DrawnHeads) -> str:
-    return f"By chance (as many cells in each row, drawn at random): the best head {answer.chance:.2f}."
+    return (
+        "By chance (the same shape on other keys, or at other distances): the best head is below "
+        f"{answer.chance:.2f} in 95 % of {answer.draws} draws."
+    )
 
 
 @view("attention/heads as drawn", Reading, DrawnHeads, options=HeadOptions)
 def heads_as_drawn(reading: Reading, answer: DrawnHeads, options: HeadOptions, theme: str) -> Drawing:
     """All heads by the drawn pattern."""
     spread = np.nanquantile(answer.scores, [0.05, 0.95])
-    numbers = measured({"best of random cells": answer.chance, "5 %": float(spread[0]), "95 %": float(spread[1])})
-    control = Control("random cells", f"{_chance(answer)} Of {answer.draws} draws, the 95 % point.", numbers)
+    numbers = measured({"95 % of draws below": answer.chance, "5 %": float(spread[0]), "95 %": float(spread[1])})
+    control = Control("patterns of the same shape", _chance(answer), numbers)
     return heads_drawing(reading, drawn_score(answer), options, theme, control)

@@ -11,7 +11,7 @@ import torch
 
 from analysis.errors import UserError
 from analysis.models.trace import trace_prompt
-from analysis.qk.drawn import drawn_scores
+from analysis.qk.drawn import _patterns, drawn_scores
 from analysis.qk.ops.drawn import PatternHeads
 from tests.unit.test_fit import loaded_tiny
 from tests.unit.test_token_heads import TEXT, context, reader  # noqa: F401
@@ -41,7 +41,7 @@ def test_scores_are_those_of_the_eager_models_attention(name, windows):
         wanted = [slow(head, windows[layer]) for head in attention]
         assert np.allclose(found.scores[layer], [w[0] for w in wanted], atol=2e-4)
         assert np.allclose(found.shares[layer], [w[1] for w in wanted], atol=2e-4)
-    assert found.chance.shape == (4,) and (found.chance <= 1).all() and found.rows == (3 if windows[1] == 5 else 4)
+    assert found.chance.shape == (2, 4) and (found.chance <= 1).all() and found.rows == (3 if windows[1] == 5 else 4)
 
 
 class Known:
@@ -65,11 +65,52 @@ def test_a_head_that_does_what_was_drawn_has_one_and_one_that_looks_at_all_alike
     trace: Any = SimpleNamespace(ids=[0] * 12, layers={0: Known()})
     back = drawn_scores(trace, [(q, q - 1) for q in range(1, 12)], 1, 3)
     assert back.scores[0].tolist() == pytest.approx([1, back.scores[0, 1], 0], abs=1e-6) and back.scores[0, 1] < 0.15
-    assert np.quantile(back.chance, 0.95) < 0.5  # patterns at random suit none of them as this one suits the first
+    # Other diagonals and other columns suit none of them as this one suits the first; of columns one suits the second.
+    assert np.quantile(back.chance[1], 0.95) < 0.5
     first = drawn_scores(trace, [(q, 0) for q in range(3, 12)], 1, 3)
     assert first.scores[0, 1] == pytest.approx(1) and first.scores[0, 0] < 0 and first.rows == 9
     # The first query sees itself alone: its row tells no head apart.
     assert drawn_scores(trace, [(0, 0)], 1, 3).rows == 0
+
+
+def test_random_patterns_have_the_shape_of_the_drawn_one_and_as_many_cells_in_each_row():
+    seen = np.tril(np.ones((9, 9), bool))
+    for shape in (np.eye(9, k=-1, dtype=bool), np.arange(9)[None] == np.full((9, 1), 2), np.eye(9, dtype=bool)):
+        mine = shape & seen
+        made = _patterns(mine, seen, 30, 1)
+        assert made is not None and len(made.places) == 61
+        own = np.bincount(made.places[0] // 9, minlength=len(made.rows))
+        for n, places in enumerate(made.places[1:]):
+            row, key = np.divmod(places.numpy(), 9)
+            assert len(set(places.tolist())) == len(places) and seen[made.rows[row], key].all()
+            assert (np.bincount(row, minlength=len(made.rows)) == own).all()
+            assert not mine[made.rows[row], key].any()  # one cell in a row: never the drawn one again
+            # A column becomes a column as far as it is seen, a diagonal a diagonal.
+            query, last = made.rows[row], int(key[-1])
+            if mine.any(0).sum() == 1 and n < 30:
+                assert (key[query >= last] == last).all()
+            elif mine.any(0).sum() > 1 and n >= 30:
+                assert ((query - key)[query >= 8 - last] == 8 - last).all()
+
+
+def test_an_arbitrary_column_is_not_beyond_chance_where_heads_look_at_columns():
+    class Columns(Known):
+        """Each head looks at a key of its own, as far as it is visible."""
+
+        queries = torch.zeros(1, 12, 12, 2)
+
+        def weights(self, heads: slice) -> torch.Tensor:
+            made = torch.eye(12)[:, None].expand(12, 12, 12).tril().clone()
+            made[..., 0] += 1 - made.sum(-1)
+            return (made * 0.7 + 0.3 * self.visible()[0, 0] / torch.arange(1, 13)[:, None])[None, heads]
+
+    trace: Any = SimpleNamespace(ids=[0] * 12, layers={0: Columns()})
+    for key in range(1, 10):
+        found = drawn_scores(trace, [(q, key) for q in range(key + 1, 12)], 1, 12)
+        assert np.nanmax(found.scores) <= np.quantile(found.chance, 0.95, axis=1).max() + 1e-6, key
+    stopped: list[int] = []
+    drawn_scores(trace, [(5, 1)], 1, 12, check=lambda: stopped.append(1))
+    assert stopped == [1]
 
 
 def test_the_operation_refuses_what_cannot_be_drawn(context):  # noqa: F811

@@ -151,8 +151,9 @@ class DrawnHeads:
     """How far every head attends to the cells that were drawn: ``scores`` (L, H) float32, 1 for all attention on them
     and 0 for a head that looks at all alike, and ``shares`` (L, H), the mean share itself; NaN where nothing tells.
 
-    ``uniform``: the share of a head that looks at all alike; ``chance``: what the best head has of a pattern with as
-    many cells in each row, the 95 % point of ``draws`` random ones. ``rows``: queries that count, of ``cells`` cells.
+    ``uniform``: the share of a head that looks at all alike; ``chance``: below it the best head stays in 95 % of
+    ``draws`` random patterns of the same shape, with other keys or other distances, whichever is higher.
+    ``rows``: queries that count, of ``cells`` cells.
     """
 
     scores: np.ndarray
