@@ -197,7 +197,7 @@ def ask_edit(
     questions = [reply.question, *(QuestionRef("OthelloEdit", by(control).to_params()) for control in EDIT_CONTROLS)]
     return {
         "boards": dict(zip(BOARDS, edit_boards(reply.answer, game.board, rows, labels), strict=True)),
-        "words": [edit_words(reply.answer, method), heads_link(by(method), reply.answer.scale)],
+        "words": [*edit_words(reply.answer, method), heads_link(by(method), reply.answer.scale)],
         "moves": content(edited_moves, reply, options=way, theme=theme),
         "repair": repair_table(reply.answer.repair),
         "refs": [
@@ -225,7 +225,7 @@ def heads_link(edit: OthelloEdit, scale: float) -> Node:
     return html.A("Which heads look elsewhere?", href=local(f"/attention?{urlencode(query)}"))
 
 
-def edit_words(edit: PositionEdit, method: str = "tpr") -> Node:
+def edit_words(edit: PositionEdit, method: str = "tpr") -> list[Node]:
     """Errors before and after in words."""
     other = "" if edit.side_after == edit.side_before else f" (on the real board {edit.side_before})"
     parts = [
