@@ -1,8 +1,11 @@
 // Attention page: a pattern of attention drawn on a small grid of the prompt, queries down and keys across.
 (function () {
-  const { byId, none, register, save } = window.dash_clientside.attune_kit;
+  const { byId, none, register, save, set } = window.dash_clientside.attune_kit;
   const SIDE = 300, MOST = 60; // pixels of the grid, and tokens that can still be told apart on it
   const DRAWN = "#D55E00"; // as the frame of the opened head
+
+  let cursor = null; // the cell that the keyboard is on: painting draws the grid anew, and must not lose it
+  let words = null, length = null; // the prompt that the cursor belongs to, and how many tokens the painted cells
 
   const key = (q, k) => q + "," + k;
   const pairs = (cells) => Array.from(cells, (cell) => cell.split(",").map(Number)).sort((a, b) => a[0] - b[0] || a[1] - b[1]);
@@ -45,7 +48,14 @@
     if (!canvas || !prompt) return none();
     const { labels } = prompt, cells = new Set((drawn || []).map(([q, k]) => key(q, k)));
     const shown = Math.min(MOST, labels.length), from = labels.length - shown;
-    let stroke = null, cursor = null; // whether a stroke sets or clears; the cell that the keyboard is on
+    const now = labels.join("\n");
+    if (now !== words) { words = now; cursor = null; }
+    let stroke = null; // whether a stroke sets or clears
+    const painted = () => {
+      // What was painted is no pattern of the list any more.
+      set("drawn-named", { value: null });
+      save("drawn-cells", pairs(cells));
+    };
     const draw = () => paint(canvas, labels, cells, cursor);
     const say = (q, k) => {
       says.textContent = k > q ? "A key that comes after its query cannot be seen."
@@ -80,7 +90,7 @@
     canvas.onpointerup = canvas.onpointercancel = () => {
       if (stroke === null) return;
       stroke = null;
-      save("drawn-cells", pairs(cells));
+      painted();
     };
     canvas.onkeydown = (event) => {
       const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
@@ -94,7 +104,7 @@
       } else {
         cursor = [q, k];
         if (cells.has(key(q, k))) cells.delete(key(q, k)); else cells.add(key(q, k));
-        save("drawn-cells", pairs(cells));
+        painted();
       }
       draw();
     };
@@ -103,10 +113,14 @@
     return none();
   }
 
-  /** A named pattern in place of what was drawn; a prompt of another length begins with none. */
-  function pattern(name, prompt, at) {
-    if (!prompt || !name) return none();
-    return name === "none" ? [] : named(name, prompt.labels.length, at === undefined ? null : at);
+  /** A named pattern, made again for each prompt and chosen key; what was painted, for a prompt as long alone. */
+  function pattern(name, prompt, at, drawn) {
+    if (!prompt) return none();
+    const n = prompt.labels.length, other = length !== null && length !== n;
+    length = n;
+    if (!name) return other && drawn && drawn.length ? [] : none();
+    const cells = name === "none" ? [] : named(name, n, at === undefined ? null : at);
+    return JSON.stringify(cells) === JSON.stringify(drawn) ? none() : cells;
   }
 
   register("attune", { drawing, pattern });

@@ -112,8 +112,9 @@ clientside_callback(
     "dash_clientside.attune.pattern",
     Output("drawn-cells", "data"),
     Input("drawn-named", "value"),
-    State("tokens", "data"),
-    State("key", "data"),
+    Input("tokens", "data"),
+    Input("key", "data"),
+    State("drawn-cells", "data"),
     prevent_initial_call=True,
 )
 clientside_callback(
