@@ -8,7 +8,7 @@ from analysis.qk.answers.corpus import CorpusHeads
 from analysis.qk.answers.prompt import Reading
 from components.kit.view import Control, Drawing, view
 from components.qk.controls import measured
-from components.qk.heads import SCORE_NAMES, HeadOptions, HeadScore, heads_drawing, prompt_score
+from components.qk.heads import ENOUGH, SCORE_NAMES, HeadOptions, HeadScore, beyond_first, heads_drawing, prompt_score
 
 PREFIX = "texts-"
 CORPUS_SCORES = {PREFIX + short: f"over texts: {name}" for short, name in SCORE_NAMES.items()}
@@ -21,6 +21,9 @@ def corpus_score(reading: Reading, answer: CorpusHeads, short: str) -> HeadScore
     name = SCORE_NAMES[kind].split(":")[0].removesuffix(" (nats)").removesuffix(" (tokens)") + ", over texts"
     place = answer.names.index(kind)
     values, errors = answer.values[place], answer.errors[place]
+    sink = answer.values[answer.names.index("sink")]
+    if kind == "distance":
+        values = np.where(1 - sink >= ENOUGH, values, np.nan)
     finite = np.isfinite(values)
     best = np.unravel_index(np.argmax(np.where(finite, values, -np.inf)), values.shape)
     digits = 1 if kind == "distance" else 2
@@ -31,9 +34,10 @@ def corpus_score(reading: Reading, answer: CorpusHeads, short: str) -> HeadScore
         else ""
     )
     here = prompt_score(reading, kind).values
-    return HeadScore(
+    score = HeadScore(
         values.astype(float), name, False, nowhere="Nothing repeats in these texts.", said=said, beside=here
     )
+    return beyond_first(score, sink) if kind == "distance" else score
 
 
 def _alike(answer: CorpusHeads, place: int, digits: int) -> str:

@@ -6,7 +6,7 @@ attention, so heads that hardly look at their matching keys come last.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,10 @@ SCORE_NAMES = {
     "sink": "sink: attention on the first token",
     "entropy": "entropy of attention (nats)",
     "self": "attention on the token itself",
-    "distance": "mean distance of attention (tokens)",
+    "distance": "distance of attention that is not on the first token (tokens)",
 }
+ENOUGH = 0.05
+"""Attention that is not on the first token, with less of which no distance is given: that of a rest."""
 # What the attention itself does comes first.
 FEATURE_SCORES = {
     "gap": "attention contrast: {}",
@@ -43,7 +45,7 @@ class HeadScore:
     attention its matching keys get, ``matching`` (L, H); below ``looks`` it counts as none. ``chance``: the share won
     if keys came in any order. ``nowhere``: why it is not defined, where no head has it. ``mlps`` (L,): the same of the
     MLPs, for a score that they have. ``said``: a caption of its own. ``beside`` (L, H): the same on the prompt, where
-    the score itself is not of the prompt."""
+    the score itself is not of the prompt. ``few``: said of heads below ``looks`` in place of that they come last."""
 
     values: np.ndarray
     name: str
@@ -55,6 +57,7 @@ class HeadScore:
     mlps: np.ndarray | None = None
     said: str = ""
     beside: np.ndarray | None = None
+    few: str = ""
 
     @property
     def order(self) -> np.ndarray:
@@ -86,7 +89,8 @@ class HeadScore:
             )
         if self.matching is not None:
             sentences.append(
-                f"Heads that give their matching keys less than {self.looks:.0%} of their attention are ranked last."
+                self.few
+                or f"Heads that give their matching keys less than {self.looks:.0%} of their attention are ranked last."
             )
         return " ".join(sentences)
 
@@ -101,7 +105,16 @@ def prompt_score(reading: Reading, short: str) -> HeadScore:
         "self": reading.itself,
         "distance": np.full_like(reading.entropy, np.nan) if reading.distance is None else reading.distance,
     }[short]
-    return HeadScore(values.astype(float).round(4), SCORE_NAMES[short], False)
+    score = HeadScore(values.astype(float).round(4), SCORE_NAMES[short], False)
+    return beyond_first(score, reading.sink) if short == "distance" else score
+
+
+def beyond_first(score: HeadScore, sink: np.ndarray) -> HeadScore:
+    """A score of distance with the share of attention that it is of, (L, H) less ``sink``; NaN where that is little."""
+    share = 1 - sink.astype(float)
+    few = f"Heads with less than {ENOUGH:.0%} of their attention there have none. Attention: the share that is there."
+    values = np.where(share >= ENOUGH, score.values, np.nan)
+    return replace(score, values=values, matching=share, looks=ENOUGH, few=few, nowhere=few)
 
 
 def feature_score(heads: FeatureHeads, short: str, feature: str) -> HeadScore:

@@ -125,7 +125,9 @@ def _sentence(score: HeadScore, at: tuple[int, int] | None) -> str:
     layer, head = at
     here = score.beside[layer, head]
     there = f"{here:.2f} on this prompt" if here == here else "not defined on this prompt"
-    return f"Layer {layer}, head {head}, {score.name}: {score.values[layer, head]:.2f}, {there}. {OWN}"
+    return f"Layer {layer}, head {head}, {score.name}: {score.values[layer, head]:.2f}, {there}. {OWN}".replace(
+        ": nan,", ": not given,"
+    )
 
 
 clientside_callback(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,8 @@ from analysis.models.head_scores import SCORES, head_scores, induction_targets
 from analysis.qk.answers.corpus import CorpusHeads
 from analysis.qk.corpus_scores import corpus_scores
 from analysis.qk.ops.corpus import CorpusPlan, CorpusScores
-from components.qk.corpus_heads import CORPUS_SCORES, heads_over_texts
-from components.qk.heads import HeadOptions
+from components.qk.corpus_heads import CORPUS_SCORES, corpus_score, heads_over_texts
+from components.qk.heads import HeadOptions, prompt_score
 from tests.unit.test_attention_views import reading
 from tests.unit.test_fit import loaded_tiny
 from tests.unit.test_token_heads import reader
@@ -119,3 +120,17 @@ def test_the_picture_says_of_how_many_texts_and_what_the_prompt_gives_beside():
     assert drawing.control is not None and drawing.control.numbers["lowest layer"] == 0.25
     assert "on this prompt" in drawing.figure["data"][0]["text"][0][0]
     assert drawing.numbers["layer 1 head 2"] == pytest.approx(11 / 36, abs=1e-6)
+
+
+def test_a_distance_of_next_to_no_attention_is_not_given_and_its_share_stands_beside():
+    read, names = reading(["a", "b", "c"]), list(SCORES)
+    values = np.full((6, 2, 3), 0.5, np.float32)
+    values[names.index("sink"), 0, 0], values[names.index("distance"), 0, 0] = 0.97, 40
+    scored = CorpusHeads(tuple(names), 9, 64, (9,) * 6, values, values / 100, np.full((6, 2), 0.25, np.float32))
+    score = corpus_score(read, scored, "texts-distance")
+    assert np.isnan(score.values[0, 0]) and (0, 0) not in score.best and len(score.best) == 5
+    assert score.matching is not None and score.matching[0, 0] == pytest.approx(0.03)
+    assert "less than 5%" in score.caption and "not on the first token" in score.name
+    here = prompt_score(replace(read, sink=np.full_like(read.entropy, 0.99), distance=read.entropy), "distance")
+    assert np.isnan(here.values).all() and "less than 5%" in here.caption
+    assert prompt_score(read, "entropy").matching is None
