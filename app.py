@@ -25,7 +25,8 @@ from dash import Dash, no_update, set_props
 from analysis.asker import LOOKING
 from analysis.cluster.link import VARIABLE as CLUSTER
 from analysis.cluster.places import ClusterPlaces, cluster_places
-from analysis.cluster.settings import GPUS, LABEL, settings_here
+from analysis.cluster.seats import LABEL
+from analysis.cluster.settings import GPUS, settings_here
 from analysis.disk import disk_refusal
 from analysis.engine.client import Client, OperationFailed, WorkerGone
 from analysis.engine.supervisor import Supervisor

@@ -22,7 +22,7 @@ from analysis.activations.collect import collect, recipe_of
 from analysis.activations.recipe import WINDOW
 from analysis.activations.store import ActivationStore
 from analysis.cluster.hands import hands
-from analysis.cluster.link import VARIABLE
+from analysis.cluster.link import VARIABLE, link
 from analysis.cluster.spread import OnNodes, spread_of
 from analysis.cluster.trial import Rows, Trial, add_rows
 from analysis.corpora.passages import bundled_corpus
@@ -80,6 +80,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         cluster = two_nodes()
         os.environ[VARIABLE] = cluster.address
         try:
+            link()
             spread = spread_of(loaded, Context())
             assert isinstance(spread, OnNodes) and spread.hands == 2
             few = Wanted(Site(BLOCK), WARM, 8, 4, iterations=1)

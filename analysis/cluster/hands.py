@@ -15,11 +15,13 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 from analysis.cluster.alike import nonce_path, versions
 from analysis.cluster.link import link
+from analysis.cluster.seats import LABEL, label_of
 from analysis.engine.own import PLACES
 from analysis.home import folder, home
 
@@ -28,6 +30,8 @@ IDLE = 600.0
 """Seconds without a call after which the actors end, so that their CPUs and GPUs are free for others."""
 FRESH = 3.0
 """Seconds for which the list of nodes is believed."""
+PATIENCE = 2.0
+"""Seconds for which a list of nodes is waited for; a head that is away gives none, and the last one is believed on."""
 REST = 60.0
 """Seconds before a hand that could not begin is tried again."""
 HOMES = 100_000
@@ -70,11 +74,15 @@ class Hands:
         self._settings = json.dumps({"home": own, "nonce": nonce, "versions": versions(), "environment": given})
         self._timer: threading.Timer | None = None
         self._rest: dict[tuple[str, str, int], float] = {}
+        self._label = label_of(os.environ.get(LABEL, ""))
+        self._asker = ThreadPoolExecutor(1, "nodes")
+        self._asked: Future[list[dict[str, Any]]] | None = None
 
     def of(self, kind: str) -> list[Hand]:
-        """The hands of a kind on nodes that are up, in a fixed order; their actors may not have begun."""
+        """The hands of a kind on nodes that are up and have the label of workers, in a fixed order; their actors may
+        not have begun."""
         if time.monotonic() - self._listed > FRESH:
-            self._nodes, self._listed = [n for n in self.ray.nodes() if n["Alive"]], time.monotonic()
+            self._list()
         keys = []
         for node in sorted(self._nodes, key=lambda n: str(n["NodeID"])):
             held = node["Resources"]
@@ -84,6 +92,26 @@ class Hands:
             if hand.key[1] == kind and hand.key not in keys:
                 self.lose(hand)
         return [self._hands.setdefault(key, Hand(key)) for key in keys]
+
+    def _list(self) -> None:
+        """Bring the list of nodes up to date, if the head gives one soon."""
+        patience = 0.0
+        if self._asked is None:
+            self._asked, patience = self._asker.submit(self.ray.nodes), PATIENCE
+        self._listed = time.monotonic()
+        try:
+            nodes = self._asked.result(patience)
+        except TimeoutError:
+            log.warning("the head of the cluster gives no list of its nodes")
+            return
+        except Exception:
+            log.exception("the list of the cluster's nodes could not be had")
+            nodes = self._nodes
+        self._asked = None
+        self._nodes = [n for n in nodes if n["Alive"] and self._may_have(n)]
+
+    def _may_have(self, node: dict[str, Any]) -> bool:
+        return self._label is None or self._label in (node.get("Labels") or {}).items()
 
     def refresh(self) -> None:
         """Look anew which nodes there are, at the next question."""

@@ -7,11 +7,15 @@ nodes, whose ports must be closed to others (docs/cluster.md).
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
+import threading
 from types import ModuleType
 
 from analysis.errors import UserError
 
+log = logging.getLogger(__name__)
 VARIABLE = "ATTUNE_RAY"
 """The environment's name for a cluster's address, as the web process hands it to its workers."""
 NAMESPACE = "attune"
@@ -41,3 +45,30 @@ def link(address: str = "") -> ModuleType:
             raise UserError(f"The Ray cluster at {address!r} does not answer: {error}", "ray") from error
     module: ModuleType = ray
     return module
+
+
+_trying = threading.Lock()
+
+
+def link_aside() -> bool:
+    """Whether this process is linked to the named cluster. Returns at once: where it is not, a thread tries, once at a
+    time, since a head that is away keeps who asks it for more than a minute."""
+    if not _trying.acquire(blocking=False):
+        return False
+    ray = sys.modules.get("ray")
+    if ray is not None and ray.is_initialized():
+        _trying.release()
+        return True
+    threading.Thread(target=_try, daemon=True, name="link").start()
+    return False
+
+
+def _try() -> None:
+    try:
+        link()
+    except UserError as error:
+        log.warning("no link to the cluster: %s", error.message)
+    except Exception:
+        log.exception("the link to the cluster failed")
+    finally:
+        _trying.release()

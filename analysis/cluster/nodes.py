@@ -21,12 +21,14 @@ import numpy as np
 
 from analysis.cluster.alike import refusal
 from analysis.cluster.frames import answer_of, block
+from analysis.cluster.weights import digest_of
 from analysis.engine.context import Context
 from analysis.engine.memory import Memory
 from analysis.engine.residents import Residents
 from analysis.engine.spread import Bench
 from analysis.errors import Cancelled, UserError
 from analysis.models.spec import ModelSpec
+from analysis.progress import Check, no_check
 
 log = logging.getLogger(__name__)
 AT_ONCE = 4
@@ -34,6 +36,7 @@ AT_ONCE = 4
 KEPT = 0.4
 """Share of the free host memory that data of fits may take."""
 CALLS = 64
+_KNOWN = ("weights", "numbers", "tokenizer and settings")
 _NAME = re.compile(r"(analysis(?:\.[a-z0-9_]+)+):([a-z0-9_]+)", re.ASCII)
 
 
@@ -60,12 +63,29 @@ def function_of(name: str) -> tuple[FunctionType, type, type, type]:
     return function, kinds[0], kinds[1], part
 
 
-def wanted(loaded: Any) -> dict[str, Any]:
-    """What a node must hold to work in the place of a loaded model, as plain values."""
+def wanted(loaded: Any, check: Check = no_check) -> dict[str, Any]:
+    """What a node must hold to work in the place of a loaded model, as plain values. ``check`` is called meanwhile."""
     spec = replace(loaded.spec, device=loaded.device.type)
-    facts = loaded.facts
-    known = [facts.fingerprint, facts.dtype, loaded.surroundings]
-    return {"spec": spec.to_dict(), "known": known}
+    return {"spec": spec.to_dict(), "known": _known(loaded, check)}
+
+
+def _known(loaded: Any, check: Check = no_check) -> list[str]:
+    """What decides the numbers of a loaded model, as :data:`_KNOWN` names it."""
+    return [digest_of(loaded, check), loaded.facts.dtype, loaded.surroundings]
+
+
+def model_there(residents: Residents, model: dict[str, Any], fresh: bool) -> Any:
+    """The model of a node that stands for the asker's (as :func:`wanted` says). What the node holds may be older than
+    the files: with ``fresh`` they are read again where it is not the asker's. UserError if that is not theirs
+    either."""
+    spec = ModelSpec.from_dict(model["spec"])
+    loaded = residents.get(spec)
+    if fresh and _known(loaded) != model["known"]:
+        loaded = residents.get(spec, fresh=True)
+    for its, ours, what in zip(_known(loaded), model["known"], _KNOWN, strict=True):
+        if ours != its:
+            raise UserError(f"the {what} of the model of this name are not the same there ({its}, not {ours})", "model")
+    return loaded
 
 
 class Node:
@@ -97,7 +117,7 @@ class Node:
             return self._refused
         try:
             with self._turn:
-                self._model(model)
+                self._model(model, fresh=True)
         except UserError as error:
             return error.message
         except Exception as error:
@@ -153,14 +173,5 @@ class Node:
         bench = Bench(self._model(model), self._context.memory, told, check, self._context)
         return block(function(bench, self._common[1], answer_of(shard_kind, shard)))
 
-    def _model(self, model: dict[str, Any] | None) -> Any:
-        if model is None:
-            return None
-        loaded = self._context.residents.get(ModelSpec.from_dict(model["spec"]))
-        mine = [loaded.facts.fingerprint, loaded.facts.dtype, loaded.surroundings]
-        for its, ours, what in zip(mine, model["known"], ("weights", "numbers", "tokenizer"), strict=True):
-            if ours != its:
-                raise UserError(
-                    f"the {what} of the model of this name are not the same there ({its}, not {ours})", "model"
-                )
-        return loaded
+    def _model(self, model: dict[str, Any] | None, fresh: bool = False) -> Any:
+        return None if model is None else model_there(self._context.residents, model, fresh)

@@ -8,6 +8,9 @@ from dataclasses import dataclass, replace
 
 from analysis.errors import UserError
 
+LABEL = "ATTUNE_WORKER_LABEL"
+"""The environment's name for the label of the nodes that have workers, and hands."""
+
 
 @dataclass(frozen=True)
 class Node:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from analysis.cluster.seats import label_of
+from analysis.cluster.seats import LABEL, label_of
 from analysis.engine.supervisor import QUIET_HUB
 from analysis.errors import UserError
 from analysis.models.spec import model_root
 
-GPUS, CPUS, LABEL = "ATTUNE_WORKER_GPUS", "ATTUNE_WORKER_CPUS", "ATTUNE_WORKER_LABEL"
-"""The environment's names for what each worker has of its node, and for which nodes have one."""
+GPUS, CPUS = "ATTUNE_WORKER_GPUS", "ATTUNE_WORKER_CPUS"
+"""The environment's names for what each worker has of its node."""
 HANDED_ON = ("HF_HUB_OFFLINE", "HF_ENDPOINT", "OMP_NUM_THREADS")
 SECRETS = ("ATTUNE_TOKEN", "ATTUNE_LOOK_TOKEN", "ATTUNE_OWNER_TOKEN")
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from analysis.cluster.frames import answer_of, block
 from analysis.cluster.hands import Hand, Hands, hands
+from analysis.cluster.link import link_aside
 from analysis.cluster.nodes import function_of, name_of, wanted
 from analysis.engine.spread import Bench, Here, Spread, Surroundings
 from analysis.errors import UserError
@@ -36,12 +37,17 @@ ASK = 0.3
 """Seconds between two questions how far a shard is."""
 AHEAD = 4
 """Shards for each hand that may be done before the first one whose part is waited for."""
+WAITING = 1 << 30
+"""Bytes of parts that may wait for an earlier one; beyond them only that one is given to a hand."""
 
 
 def spread_of(model: LoadedModel | None, context: Surroundings) -> Spread:
-    """What computes shards on the named cluster; this process, with its context, where it does not answer or has no
-    second hand."""
+    """What computes shards on the named cluster; this process, with its context, where it does not answer, is not
+    linked yet, or has no second hand. Waits for no cluster: live questions are answered by the same thread."""
     try:
+        if not link_aside():
+            log.warning("the work is not spread: this worker is not linked to the cluster yet")
+            return Here(model, context)
         held = hands()
         kind = "cuda" if model is not None and model.device.type == "cuda" else "cpu"
         if len(held.of(kind)) > 1:
@@ -69,7 +75,8 @@ class OnNodes:
         check: Check = no_check,
     ) -> Iterator[P]:
         """As :class:`Spread`. RuntimeError with the node's traceback for an error of the function that is a bug."""
-        call = _Call(self._held, self._kind, self._model, function, common, shards)
+        model = None if self._model is None else wanted(self._model, check)
+        call = _Call(self._held, self._kind, model, function, common, shards)
         self._held.enter()
         try:
             for number in range(len(shards)):
@@ -80,8 +87,7 @@ class OnNodes:
                         progress(call.share, call.text)
                     if call.wants_help and number not in call.parts:
                         call.alone(self._here, progress, check)
-                yield call.parts.pop(number)
-                call.done += 1
+                yield call.hand_over(number)
         finally:
             call.end()
             self._held.leave()
@@ -94,7 +100,7 @@ class _Call(Generic[C, S, P]):
         self,
         held: Hands,
         kind: str,
-        model: LoadedModel | None,
+        model: dict[str, Any] | None,
         function: Callable[[Bench, C, S], P],
         common: C,
         shards: Sequence[S],
@@ -103,8 +109,9 @@ class _Call(Generic[C, S, P]):
         self.function, self.common, self.shards = function, common, shards
         self.name, self.id = name_of(function), uuid.uuid4().hex
         self.part_kind: type[P] = function_of(self.name)[3]
-        self.model = None if model is None else wanted(model)
+        self.model = model
         self.parts: dict[int, P] = {}
+        self._sizes: dict[int, int] = {}
         self.done, self.text, self.whole = 0, "", 0.0
         self.up: list[Hand] = []
         self._out: set[tuple[str, str, int]] = set()
@@ -130,6 +137,12 @@ class _Call(Generic[C, S, P]):
         """Whether this process works on shards too: no hand is up, or none on the GPUs of its own node."""
         own = self.held.own
         return not self.up or (self.kind == "cuda" and all(hand.key[0] != own for hand in self.up))
+
+    def hand_over(self, number: int) -> P:
+        """The part of the next shard, which from here on is the asker's own."""
+        self._sizes.pop(number, None)
+        self.done = number + 1
+        return self.parts.pop(number)
 
     def told(self) -> bool:
         """Whether there is something new to say, once."""
@@ -188,7 +201,9 @@ class _Call(Generic[C, S, P]):
         self._working.clear()
 
     def _begin(self) -> None:
-        for hand in self.held.of(self.kind):
+        listed = self.held.of(self.kind)
+        self._forget()
+        for hand in listed:
             if hand.key in self._out or hand in self.up or hand in self._loading.values() or self.held.rests(hand):
                 continue
             reference = self.held.holding(hand, self.model)
@@ -197,7 +212,12 @@ class _Call(Generic[C, S, P]):
             else:
                 self._loading[reference] = hand
 
+    def _forget(self) -> None:
+        """Another hand may have gone unnoticed here: its node when the nodes were listed, or in another call."""
+        self.up = [hand for hand in self.up if hand.actor is not None]
+
     def _give(self) -> None:
+        self._forget()
         busy = {hand for hand, _ in self._working.values()}
         for hand in self.up:
             if hand in busy:
@@ -218,7 +238,9 @@ class _Call(Generic[C, S, P]):
             self._packed[self._next] = (data, hashlib.sha256(data.data).hexdigest())
             self._waiting.append(self._next)
             self._next += 1
-        if not self._waiting:
+        full = sum(self._sizes.values()) > WAITING
+        allowed = [number for number in self._waiting if number == self.done] if full else self._waiting
+        if not allowed:
             return None
         keys = {h.key for h in self.up}
 
@@ -228,7 +250,7 @@ class _Call(Generic[C, S, P]):
                 return 0, number
             return (1 if home not in keys else 2), number
 
-        number = min(self._waiting, key=strange)
+        number = min(allowed, key=strange)
         self._waiting.remove(number)
         return number
 
@@ -262,7 +284,7 @@ class _Call(Generic[C, S, P]):
             log.error("a shard of %s failed on %s of the cluster:\n%s", self.name, hand.node, message["text"])
             raise RuntimeError(f"{message['kind']} on {hand.node} of the cluster:\n{message['text']}")
         if message["type"] == "part":
-            self.parts[number] = answer_of(self.part_kind, part)
+            self.parts[number], self._sizes[number] = answer_of(self.part_kind, part), part.nbytes
             self._packed.pop(number, None)
             self._news = True
 

@@ -18,7 +18,7 @@ from analysis.activations import collect as collecting
 from analysis.activations.collect import collect, recipe_of
 from analysis.activations.store import ActivationStore
 from analysis.cluster.hands import Hand, hands
-from analysis.cluster.link import VARIABLE
+from analysis.cluster.link import VARIABLE, link
 from analysis.cluster.spread import OnNodes, spread_of
 from analysis.cluster.trial import Rows, Sums, Trial, add_rows
 from analysis.corpora.passages import Passage
@@ -52,6 +52,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     os.environ[VARIABLE] = made.address
     before = os.environ.get("ATTUNE_HOME")
     os.environ["ATTUNE_HOME"] = str(tmp_path_factory.mktemp("home"))
+    link()
     try:
         yield made
     finally:
