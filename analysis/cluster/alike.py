@@ -24,14 +24,18 @@ def nonce_path(home: str, nonce: str) -> Path:
     return Path(home) / PLACES / f".seen-{nonce}"
 
 
+def shows(home: str, nonce: str) -> bool:
+    """Whether the data folder of that path, as it is seen from here, is the one in which a nonce was written."""
+    try:
+        return nonce_path(home, nonce).read_text(encoding="utf-8") == nonce
+    except OSError:
+        return False
+
+
 def refusal(given: dict[str, Any]) -> str:
     """Why what runs here would not fit the others, by ``home``, ``nonce`` and ``versions``; "" if it would."""
     node = socket.gethostname()
-    try:
-        seen = nonce_path(given["home"], given["nonce"]).read_text(encoding="utf-8")
-    except OSError:
-        seen = ""
-    if seen != given["nonce"]:
+    if not shows(given["home"], given["nonce"]):
         return (
             f"{node} does not see the data folder {given['home']} as the web server does. Share that folder under the "
             "same path with all nodes, and name it by ATTUNE_HOME."

@@ -12,7 +12,7 @@ import json
 import os
 from typing import Any
 
-from analysis.cluster.alike import refusal
+from analysis.cluster.alike import refusal, shows
 from analysis.engine.supervisor import Supervisor
 from analysis.models.spec import ModelSpec
 
@@ -31,7 +31,7 @@ class WorkerHost:
         os.environ.update({**given["environment"], "ATTUNE_HOME": given["home"]})
         os.umask(0o077)
         self._facts: dict[str, Any] = {}
-        self._refused = refusal(given)
+        self._refused, self._home, self._known = refusal(given), str(given["home"]), {given["nonce"]}
         if not self._refused:
             self._supervisor = Supervisor(
                 [ModelSpec.from_dict(spec) for spec in given["preload"]], given["threads"], given["worker"],
@@ -42,7 +42,12 @@ class WorkerHost:
     def _take(self, facts: dict[str, Any]) -> None:
         self._facts = facts
 
-    def where(self) -> str:
+    def where(self, nonce: str) -> str:
         """JSON: ``address``, ``authkey`` and ``pid`` of the worker if there is one, ``ended``, and ``refused``: why
-        this node can have none."""
-        return json.dumps({**self._facts, "refused": self._refused})
+        this node can have none. ``others``: the worker is that of another data folder, whose path is the same, since it
+        does not see the asker's ``nonce``; then nothing is said of it."""
+        if nonce not in self._known and not shows(self._home, nonce):
+            text = "A worker of another data folder with the same path runs on this node."
+            return json.dumps({"refused": text, "others": True})
+        self._known.add(nonce)
+        return json.dumps({**self._facts, "refused": self._refused, "others": False})

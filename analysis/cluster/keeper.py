@@ -17,18 +17,24 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing import AuthenticationError
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import psutil
 
+from analysis.answer import from_wire
 from analysis.cluster.alike import nonce_path, versions
 from analysis.cluster.host import WorkerHost
 from analysis.cluster.link import VARIABLE, link
 from analysis.cluster.seats import Node, Seat, label_of, named, seats
+from analysis.engine import protocol
 from analysis.engine.own import PLACES
 from analysis.errors import UserError
 from analysis.home import folder, home
+from analysis.status import WorkerStatus
 
 EVERY = 0.25
 """Seconds between two looks at the actors."""
@@ -50,6 +56,7 @@ class Minded:
 
     handle: Any
     asked: Any
+    idle: Future[bool] | None = None
 
 
 class Keeper:
@@ -60,13 +67,14 @@ class Keeper:
         self._ray, self._settings = ray, settings
         self._gpus, self._label = settings["gpus"], label_of(settings["label"])
         self._home = str(home())
-        self._tag = hashlib.sha256(self._home.encode()).hexdigest()[:10]
+        self._tag = hashlib.sha256(f"{self._home} {_id_of(folder(PLACES) / '.id')}".encode()).hexdigest()[:10]
         self._nonce = _new_nonce()
         nonce_path(self._home, self._nonce).write_text(self._nonce, encoding="utf-8")
         self._versions = versions()
         self._names: dict[str, str] = {}
         self._minded: dict[str, Minded] = {}
         self._first = ""  # the seat whose worker loads the first model by itself
+        self._asker = ThreadPoolExecutor(4, "idle")
         self._own = ray.get_runtime_context().get_node_id()
 
     def close(self) -> None:
@@ -85,12 +93,26 @@ class Keeper:
             for entry in self._ray.nodes()
             if entry["Alive"]
         ]  # fmt: skip
-        wanted = named(seats(nodes, self._gpus, self._label), self._names)
+        usual = seats(nodes, self._gpus, self._label)
+        ids, there = {seat.id for seat in usual}, {node.id for node in nodes}
+        over = [m for m in self._minded.values() if m.seat.id not in ids and m.seat.node.id in there and not m.seat.why]
+        kept = {minded.seat.node.id for minded in over if self._works(minded)}
+        wanted = named(seats(nodes, self._gpus, self._label, kept) if kept else usual, self._names)
         wanted.sort(key=lambda seat: (seat.node.id != self._own, seat.name))  # what is near comes first
         able = [seat.id for seat in wanted if not seat.why]
         if self._first not in able:
             self._first = able[0] if able else ""
         self._minded = {seat.id: self._minded.get(seat.id) or Minded(seat) for seat in wanted}
+
+    def _works(self, minded: Minded) -> bool:
+        """Whether the worker of a seat that its node has no claim to any more computes still, as far as is known: it is
+        asked beside the loop, and kept until it has said that it does not."""
+        if not minded.facts.get("address"):
+            return False
+        answer = minded.idle
+        if answer is None or answer.done():
+            minded.idle = self._asker.submit(idle, dict(minded.facts))
+        return answer is None or not answer.done() or not answer.result()
 
     def look_at_actors(self) -> None:
         """Make the actors that are missing, and hear those that answer; waits for none."""
@@ -110,7 +132,7 @@ class Keeper:
                 return
             minded.handle, minded.asked = self._actor(minded.seat), None
         if minded.asked is None:
-            minded.asked, minded.since = minded.handle.where.remote(), now
+            minded.asked, minded.since = minded.handle.where.remote(self._nonce), now
         done, _ = self._ray.wait([minded.asked], timeout=0)
         if not done:
             if now - minded.since > SILENT and not minded.facts.get("address"):
@@ -120,7 +142,8 @@ class Keeper:
         facts = json.loads(self._ray.get(asked))
         if facts["refused"]:
             minded.text, minded.facts = facts["refused"], {}
-            self._ray.kill(minded.handle)
+            if not facts["others"]:
+                self._ray.kill(minded.handle)
             minded.handle, minded.retry = None, now + AGAIN
         else:
             minded.facts, minded.text = facts, "" if facts.get("address") else "The worker is being started."
@@ -171,6 +194,35 @@ class Keeper:
             "cpus": seat.node.cpus, "able": not seat.why, "text": minded.text, "first": self.first_models(seat),
             "facts": kept,
         }  # fmt: skip
+
+
+def idle(facts: dict[str, Any]) -> bool:
+    """Whether a worker says that it computes nothing and nothing waits for it; False where it does not answer."""
+    try:
+        connection = protocol.dial(facts["address"], bytes.fromhex(facts["authkey"]), time.monotonic() + 1.0)
+        with connection:
+            protocol.limit(connection, protocol.DIALS)
+            protocol.send(connection, {"type": "status", "who": ""})
+            status = from_wire(WorkerStatus, protocol.receive(connection)[0]["status"], {})
+    except (OSError, ValueError, KeyError, TypeError, EOFError, AuthenticationError):
+        return False
+    return not status.busy and not any(status.waiting) and status.loading is None
+
+
+def _id_of(path: Path) -> str:
+    """The number by which a data folder is known, made at its first use: two folders may have the same path on two
+    volumes, and names of actors are for a whole cluster."""
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(secrets.token_hex(8))
+    except FileExistsError:
+        pass
+    for _ in range(100):
+        known = path.read_text(encoding="utf-8")
+        if len(known) == 16:
+            return known
+        time.sleep(0.02)  # another one is just writing it
+    raise UserError(f"{path} holds no number of this data folder. Remove it.", "home")
 
 
 def _new_nonce() -> str:

@@ -85,9 +85,11 @@ class ClusterPlace:
         return now.facts
 
     def gone(self) -> str:
-        """Once its node is no part of the cluster any more, or has not answered for :data:`UNHEARD` seconds."""
+        """Once its node is no part of the cluster any more or is to have no worker, the cluster as a whole is away, or
+        the machine has not answered for :data:`UNHEARD` seconds."""
         if self.places.seen(self.seen.id) is None:
-            return f"The machine {self.seen.host} left the cluster while this ran, or before it began."
+            left = f"The machine {self.seen.host} left the cluster while this ran, or before it began."
+            return self.places.away(self.seen) or left
         return f"The machine {self.seen.host} does not answer." if self.places.unheard(self.seen.id) else ""
 
     def lost(self) -> str:
@@ -194,6 +196,15 @@ class ClusterPlaces:
         with self._lock:
             return self._seen.get(id)
 
+    def away(self, place: Seen) -> str:
+        """Why a seat is there no more, where it is not that its machine has left; "" if it is."""
+        with self._lock:
+            if self._phase != "ready":
+                return self._phase
+            node = place.id.rpartition(".")[0]
+            why = next((p.text for p in self._seen.values() if p.id.rpartition(".")[0] == node and not p.able), "")
+            return f"The machine {place.host} has no worker any more. {why}" if why else ""
+
     # What the client asks --------------------------------------------------------------------------------------------
 
     @contextmanager
@@ -251,6 +262,7 @@ class ClusterPlaces:
         there any more."""
         with self._lock:
             hosts = {place.name: place.host for place in self._seen.values() if place.able}
+            away = "" if self._phase == "ready" else self._phase
         rows = {row.id: replace(row, host=hosts.get(name, name)) for name, part in said.items() for row in part}
         for book in sorted((self.home / PLACES).glob("*/jobs.json")):
             name = book.parent.name
@@ -262,7 +274,9 @@ class ClusterPlaces:
                     began = "ended" if row.state == "running" else "begun"
                     row.state, row.reason = (
                         "failed",
-                        f"The machine {name} left the cluster before this job had {began}.",
+                        f"{away} This job had not {began}."
+                        if away
+                        else f"The machine {name} left the cluster before this job had {began}.",
                     )
                 known = rows.get(row.id)
                 if known is None or known.started < row.started:

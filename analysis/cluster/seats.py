@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from analysis.errors import UserError
@@ -51,11 +51,17 @@ def label_of(text: str) -> tuple[str, str] | None:
     return name.strip(), value.strip()
 
 
-def seats(nodes: Iterable[Node], gpus: float | None = None, label: tuple[str, str] | None = None) -> list[Seat]:
+def seats(
+    nodes: Iterable[Node],
+    gpus: float | None = None,
+    label: tuple[str, str] | None = None,
+    kept: Collection[str] = (),
+) -> list[Seat]:
     """The workers that nodes are to have, and the nodes without one, each with the reason.
 
     ``gpus``: of each worker; None: one worker a node, with all of its GPUs. ``label``: which nodes alone get workers.
-    A node without GPUs gets none where others have some, or where a worker is to have some.
+    A node without GPUs gets none where others have some, or where a worker is to have some; those in ``kept`` (by their
+    id) keep the one that they had before others came.
     """
     listed = sorted(nodes, key=lambda node: (node.host, node.id))
     able = [node for node in listed if label is None or label in node.labels]
@@ -64,7 +70,7 @@ def seats(nodes: Iterable[Node], gpus: float | None = None, label: tuple[str, st
     for node in listed:
         if label is not None and node not in able:
             found.append(Seat(node, 0, 0.0, f"No worker: the node has no label {label[0]}={label[1]}."))
-        elif some and node.gpus <= 0:
+        elif some and node.gpus <= 0 and node.id not in kept:
             found.append(Seat(node, 0, 0.0, "No worker: the node has no GPU, and others have."))
         elif gpus is None or gpus <= 0:
             found.append(Seat(node, 1, node.gpus if gpus is None else 0.0))

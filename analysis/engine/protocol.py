@@ -106,9 +106,14 @@ def limit(connection: Connection, seconds: float) -> None:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", whole, rest))
 
 
-def ready(connection: Connection) -> None:
+def ready(connection: Connection, answers: bool = False) -> None:
     """Prepare a connection between machines, on either side: a small frame leaves at once, and a machine that is silent
-    (unplugged, cut off) is noticed after about SILENCE seconds. Nothing to do for a socket within one machine."""
+    (unplugged, cut off) is noticed after about SILENCE seconds. Nothing to do for a socket within one machine.
+
+    ``answers``: the worker's side. Its reader may pause (a process that was stopped, a page that reads no stream), and
+    the system's limit on unacknowledged bytes would count a full buffer as silence; so there only an idle connection is
+    noticed soon, and one on which bytes wait after the system's own limit, about a quarter of an hour.
+    """
     with _tcp(connection) as ours:
         if ours is None:
             return
@@ -116,7 +121,7 @@ def ready(connection: Connection) -> None:
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in (
             ("TCP_KEEPIDLE", SILENCE // 3), ("TCP_KEEPINTVL", SILENCE // 6), ("TCP_KEEPCNT", 4),
-            ("TCP_USER_TIMEOUT", SILENCE * 1000),
+            ("TCP_USER_TIMEOUT", 0 if answers else SILENCE * 1000),
         ):  # fmt: skip
             if hasattr(socket, name):
                 ours.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -111,7 +111,7 @@ class Server:
         The handshake happens here and not in the listener, which would let one silent stranger keep all others out.
         """
         try:
-            protocol.ready(connection)
+            protocol.ready(connection, answers=True)
             protocol.limit(connection, protocol.DIALS)  # a stranger who says nothing holds no thread
             deliver_challenge(connection, self.authkey)
             answer_challenge(connection, self.authkey)

@@ -154,5 +154,11 @@ def test_between_machines_a_stranger_is_refused_and_a_silent_one_holds_nobody(mo
             assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
             assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
             ours.close()
+            with socket.create_connection(tuple(address)) as plain:
+                worker = Connection(os.dup(plain.fileno()))
+                protocol.ready(worker, answers=True)
+                assert plain.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+                assert not plain.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT), "a reader may pause"
+                worker.close()
         threads[2].join(5)
         assert ended[-1] == "right"

@@ -116,6 +116,7 @@ def test_nodes_get_workers_by_their_gpus_and_labels() -> None:
     assert shown(large, gpus=1) == [("large", n, 1) for n in (1, 2, 3, 4)]
     assert shown(large, small, gpus=2) == [("large", 1, 2), ("large", 2, 2), ("small", 0, 0)]
     assert shown(large, lab, label=("room", "lab")) == [("large", 0, 0), ("metal", 1, 2)]
+    assert [(s.number, s.why) for s in seats([head, large], kept={"h"})] == [(1, ""), (1, "")], "one had it before"
     refused = [seat.why for seat in seats([head, small], 2)]
     assert "has no GPU" in refused[0] and "the node has 1" in refused[1]
     assert label_of("") is None and label_of(" room = lab") == ("room", "lab")
@@ -182,6 +183,13 @@ def test_a_job_of_a_machine_that_left_is_shown_as_failed(tmp_path: Path) -> None
     places.take({"phase": "ready", "places": [there]})
     lost = next(row for row in places.jobs({"one": [row]}, "") if row.id == "of two")
     assert lost.state == "failed" and "two left the cluster before this job had ended" in lost.reason
+    idle = {**entry("2.0", "two"), "able": False, "text": "No worker: the node has no GPU, and others have."}
+    places.take({"phase": "ready", "places": [there, idle]})
+    assert two.gone().endswith("has no worker any more. No worker: the node has no GPU, and others have.")
+    places.take({"phase": "The cluster does not answer.", "places": []})
+    away = next(row for row in places.jobs({}, "") if row.id == "of two")
+    assert away.reason == "The cluster does not answer. This job had not ended."
+    places.take({"phase": "ready", "places": [there]})
     assert "two left the cluster" in two.gone() and [place.name for place in places.all()] == ["one"]
     assert json.loads((tmp_path / "places" / "two" / "jobs.json").read_text())[0]["state"] == "running", "only shown so"
 
@@ -190,9 +198,11 @@ def test_a_head_that_is_silent_is_named_while_workers_answer(tmp_path: Path, mon
     places = ClusterPlaces("auto", tmp_path)
     places.take({"phase": "ready", "places": [entry("1.1", "one", address=["127.0.0.1", 1])]})
     assert places.trouble() == ""
+    (one,) = places.all()
     monkeypatch.setattr(places, "_heard", places._heard - 7)
     assert "head of the Ray cluster at auto does not answer" in places.trouble() and len(places.all()) == 1
     places.take({"phase": "The Ray cluster at 'auto' does not answer: no.", "places": []})
+    assert one.gone() == places.trouble(), "no machine left"
     assert "no." in places.trouble() and places.trouble() == places.absence() and not places.all()
 
 
