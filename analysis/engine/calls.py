@@ -6,7 +6,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from contextvars import copy_context
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Connection
 from typing import Any
@@ -19,6 +21,9 @@ from analysis.engine.places import Place, Places
 from analysis.status import JobRow, PlaceStatus, WorkerStatus, together
 
 log = logging.getLogger(__name__)
+SAYS = 2.0
+"""Seconds that one of several machines has for each thing it says when all are asked; one that hangs (stopped, short of
+memory, waiting for a disk) keeps what is said of all for so long at most."""
 AT_ONCE = 0.3
 """Seconds for what is shown, or told to all places: those that do not answer by then are left out."""
 
@@ -47,12 +52,11 @@ class Calls:
     def jobs(self) -> list[JobRow]:
         """The recent jobs that the asker may see, newest first; from the books on disk where there is no worker."""
         said = dict[str, list[JobRow]]()
-        for place in self.places.all():
-            try:
-                rows = self._control(place, {"type": "jobs"}, AT_ONCE)["jobs"]
-                said[place.name] = [JobRow(**row) for row in rows]
-            except WorkerGone as error:
-                log.debug("no jobs: %s", error)
+        for place, answer in self._ask_all(self.places.all(), {"type": "jobs"}):
+            if isinstance(answer, WorkerGone):
+                log.debug("no jobs: %s", answer)
+            else:
+                said[place.name] = [JobRow(**row) for row in answer["jobs"]]
         return self.places.jobs(said, WHO.get())
 
     def status(self) -> WorkerStatus:
@@ -72,46 +76,63 @@ class Calls:
     def statuses(self) -> dict[str, WorkerStatus]:
         """What every worker says, by its place; the reason as a phase where none answers."""
         said = dict[str, WorkerStatus]()
-        for place in self.places.all():
-            try:
-                answer = self._control(place, {"type": "status"}, AT_ONCE)["status"]
-                said[place.name] = from_wire(WorkerStatus, answer, {})
-            except WorkerGone as error:
-                said[place.name] = WorkerStatus(str(error))
+        for place, answer in self._ask_all(self.places.all(), {"type": "status"}):
+            if isinstance(answer, WorkerGone):
+                said[place.name] = WorkerStatus(str(answer))
+            else:
+                said[place.name] = from_wire(WorkerStatus, answer["status"], {})
         self.places.heard(said)
         return said
 
     def _tell_all(self, message: dict[str, Any]) -> bool:
         """Tell the worker, or all of them, something of a token; True if one of them knew it."""
         places = self.places.all()
-        patience = None if len(places) == 1 else AT_ONCE
-        known = False
-        for place in places:
-            try:
-                known |= bool(self._control(place, message, patience).get("found"))
-            except WorkerGone:
-                if patience is None:
-                    raise
-        return known
+        if len(places) == 1:
+            return bool(self._control(places[0], message).get("found"))
+        said = self._ask_all(places, message)
+        return any([not isinstance(answer, WorkerGone) and bool(answer.get("found")) for _, answer in said])
 
-    def _control(self, place: Place, message: dict[str, Any], patience: float | None = None) -> dict[str, Any]:
-        connection, address = self._connect(place, patience)
+    def _ask_all(self, places: list[Place], message: dict[str, Any]) -> list[tuple[Place, dict[str, Any] | WorkerGone]]:
+        """What each place answers, or why it does not; all are asked at the same time."""
+
+        def asked(place: Place) -> dict[str, Any] | WorkerGone:
+            try:
+                return self._control(place, message, AT_ONCE, SAYS if len(places) > 1 else None)
+            except WorkerGone as error:
+                return error
+
+        if len(places) < 2:
+            return [(place, asked(place)) for place in places]
+        with ThreadPoolExecutor(len(places)) as threads:  # each in a context of its own: it knows who asks
+            running = [threads.submit(copy_context().run, asked, place) for place in places]
+            return [(place, one.result()) for place, one in zip(places, running, strict=True)]
+
+    def _control(
+        self, place: Place, message: dict[str, Any], patience: float | None = None, says: float | None = None
+    ) -> dict[str, Any]:
+        connection, address = self._connect(place, patience, says)
         try:
-            protocol.limit(connection, protocol.DIALS)  # one machine that hangs does not keep what is said of all
+            protocol.limit(connection, says or protocol.DIALS)
             protocol.send(connection, {**message, "who": WHO.get()})
             return protocol.receive(connection)[0]
+        except BlockingIOError as error:  # it is there and silent: nobody will say why it ended
+            raise WorkerGone(place.gone() or place.lost()) from error
         except (EOFError, OSError) as error:
             raise WorkerGone(self._why_gone(place, address)) from error
         finally:
             connection.close()
 
-    def _connect(self, place: Place, patience: float | None = None) -> tuple[Connection, Any]:
+    def _connect(
+        self, place: Place, patience: float | None = None, says: float | None = None
+    ) -> tuple[Connection, Any]:
         """A connection, and the address that it goes to: each run of the worker has an address of its own."""
         deadline = time.monotonic() + (self.patience if patience is None else patience)
         while True:
             try:
                 facts = place.facts()
-                return protocol.dial(facts["address"], bytes.fromhex(facts["authkey"]), deadline), facts["address"]
+                return protocol.dial(facts["address"], bytes.fromhex(facts["authkey"]), deadline, says), facts[
+                    "address"
+                ]
             except (OSError, ValueError, KeyError, TypeError, EOFError, AuthenticationError) as error:
                 if place.gone() or time.monotonic() > deadline:
                     raise WorkerGone(place.gone() or self.places.absence()) from error

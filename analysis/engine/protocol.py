@@ -75,9 +75,10 @@ def receive(connection: Connection) -> tuple[dict[str, Any], dict[str, np.ndarra
     return message, arrays
 
 
-def dial(address: Any, authkey: bytes, deadline: float = math.inf) -> Connection:
+def dial(address: Any, authkey: bytes, deadline: float = math.inf, step: float | None = None) -> Connection:
     """A connection to a worker: at a socket's path, or in a cluster at a machine and a port, which has until a time of
-    ``time.monotonic`` to take it, but at least a moment. Raises OSError, EOFError or AuthenticationError."""
+    ``time.monotonic`` to take it, but at least a moment, and ``step`` seconds (default: DIALS) for each step of the
+    proof. Raises OSError, EOFError or AuthenticationError."""
     if isinstance(address, str):
         return connect(address, authkey=authkey)
     host, port = address
@@ -87,7 +88,7 @@ def dial(address: Any, authkey: bytes, deadline: float = math.inf) -> Connection
         connection = Connection(made.detach())
     try:
         ready(connection)
-        limit(connection, DIALS)
+        limit(connection, DIALS if step is None else step)
         answer_challenge(connection, authkey)
         deliver_challenge(connection, authkey)
         limit(connection, 0.0)

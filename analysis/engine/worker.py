@@ -16,6 +16,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Connection, Listener, answer_challenge, deliver_challenge
 from typing import Any
@@ -98,15 +99,29 @@ class Outgoing:
 
 
 class Server:
-    """Connections to the scheduler: each has a thread that reads and one that writes."""
+    """Connections to the scheduler: each has a thread that reads and one that writes. ``unproved``: how many from
+    other machines may be at the proof that they know the key; what comes beyond them is closed at once."""
+
+    UNPROVED = 64
 
     def __init__(self, scheduler: Scheduler, authkey: bytes) -> None:
         self.scheduler = scheduler
         self.authkey = authkey
         self.starting = "starting"
+        self.unproved = threading.BoundedSemaphore(self.UNPROVED)
 
-    def serve(self, connection: Connection) -> None:
-        """Answer one connection until the other side closes it. Strangers are sent away first.
+    def accepted(self, connection: Connection, remote: bool) -> None:
+        """Answer a new connection in a thread of its own; ``remote``: it may be a stranger's."""
+        if remote and not self.unproved.acquire(blocking=False):
+            log.warning("a connection was closed: %d others have not shown that they know the key", self.UNPROVED)
+            connection.close()
+            return
+        proved = self.unproved.release if remote else None
+        threading.Thread(target=self.serve, args=(connection, proved), daemon=True).start()
+
+    def serve(self, connection: Connection, proved: Callable[[], None] | None = None) -> None:
+        """Answer one connection until the other side closes it. Strangers are sent away first; ``proved`` is called
+        once that is settled.
 
         The handshake happens here and not in the listener, which would let one silent stranger keep all others out.
         """
@@ -120,6 +135,9 @@ class Server:
             log.info("a connection was refused: %s", error)
             connection.close()
             return
+        finally:
+            if proved is not None:
+                proved()
         outgoing, tokens = Outgoing(connection), list[tuple[str, str]]()
         try:
             while True:
@@ -256,7 +274,7 @@ def _accept(listener: Listener, server: Server) -> None:
             log.warning("a connection could not be accepted: %s", error)
             time.sleep(0.1)  # too many open files, perhaps: give others time to close some
             continue
-        threading.Thread(target=server.serve, args=(connection,), daemon=True).start()
+        server.accepted(connection, isinstance(listener.address, tuple))
 
 
 def _keep_small() -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from multiprocessing import AuthenticationError, Pipe
 from multiprocessing.connection import Client as connect
@@ -15,7 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.engine import protocol
+from analysis.cluster.places import ClusterPlaces
+from analysis.engine import calls, protocol
+from analysis.engine.client import Client
 from analysis.engine.worker import Server
 from tests.service.operations_for_tests import odd_arrays
 
@@ -162,3 +165,41 @@ def test_between_machines_a_stranger_is_refused_and_a_silent_one_holds_nobody(mo
                 worker.close()
         threads[2].join(5)
         assert ended[-1] == "right"
+
+
+def test_strangers_hold_no_more_than_so_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Server, "UNPROVED", 3)
+    server, before = Server(None, b"k" * 32), threading.active_count()  # type: ignore[arg-type]
+    with Listener(("127.0.0.1", 0), backlog=16) as listener:
+        strangers = []
+        for _ in range(8):
+            strangers.append(socket.create_connection(listener.address))
+            server.accepted(listener.accept(), True)
+        assert threading.active_count() - before <= 3
+        for one in strangers[3:]:
+            one.settimeout(5)
+            assert one.recv(1) == b"", "closed at once"
+        for one in strangers:
+            one.close()
+        deadline = time.monotonic() + 5
+        while server.unproved._value < 3:  # those who have left make room
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+def test_machines_that_hang_are_asked_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "SAYS", 0.3)
+    places, hung = ClusterPlaces("auto", tmp_path), [Listener(("127.0.0.1", 0)) for _ in range(3)]  # they accept nobody
+    entries = [
+        {
+            "id": f"{n}.1", "name": f"n{n}", "host": f"n{n}", "gpus": 0, "cpus": 1, "able": True, "text": "",
+            "first": [], "facts": {"address": list(one.address), "authkey": "00"},
+        }
+        for n, one in enumerate(hung)
+    ]  # fmt: skip
+    places.take({"phase": "ready", "places": entries})
+    client, began = Client(1.0, places), time.monotonic()
+    assert {name: status.pid for name, status in client.statuses().items()} == {"n0": None, "n1": None, "n2": None}
+    assert not client.cancel("x") and time.monotonic() - began < 1.5, "twice the time of one, not of three"
+    for one in hung:
+        one.close()

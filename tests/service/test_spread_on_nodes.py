@@ -29,9 +29,7 @@ from analysis.models.loaded_model import LoadedModel
 from analysis.models.loader import load_model
 from analysis.models.sites import Site
 from analysis.models.spec import ModelSpec
-from analysis.qk.fit import fit_contrast
 from tests.unit.mfa.test_spread import fitted, store_in
-from tests.unit.test_fit import random_examples
 from tests.unit.tiny_models import tiny_model
 
 QUICK, SLOW = (Trial(np.array([1.0, 0.5]), pause) for pause in (0.0, 0.01))
@@ -188,16 +186,6 @@ def test_collecting_leaves_a_node_out_and_loses_one_and_makes_the_same_store(
     assert sums[0] == sums[1] and store.rows >= 6000
     assert "is left out" in caplog.text and "reads local models from one folder only" in caplog.text
     assert "tokens per second" in said[-2] and len(said) > 3
-
-
-def test_a_contrast_is_fitted_though_the_last_process_with_the_model_is_lost(
-    cluster: Any, nodes: OnNodes, loaded: LoadedModel
-) -> None:
-    examples, spread = random_examples(n=40), spread_of(loaded, Context())
-    plain = fit_contrast(loaded, examples, 3, max_tokens=70)
-    found = fit_contrast(loaded, examples, 3, max_tokens=70, spread=spread, check=kill_one(2, "spec", cluster.last))
-    assert np.allclose(found.halves, plain.halves, rtol=1e-5, atol=1e-5)
-    assert np.allclose(found.null_values, plain.null_values, rtol=1e-4, atol=1e-4)
 
 
 def test_a_node_that_is_lost_costs_its_shards(cluster: Any, nodes: OnNodes) -> None:
