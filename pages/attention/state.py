@@ -17,7 +17,7 @@ from pages.address import parse_json, recall, remember
 from pages.state import Model, Parsed, Prompt
 
 PATH = "/attention"
-TABS = ("why", "swap", "evidence", "map", "overlap", "steered", "both")
+TABS = ("why", "swap", "evidence", "both", "map", "overlap", "steered")
 MOST_FEATURES = 6
 _USUAL = ContrastSpec("induction").to_dict()
 

@@ -113,6 +113,7 @@ def test_every_id_of_every_callback_is_on_a_page(found: dict) -> None:
         ("vector",),
         ("ask-token",),
         ("pair-heads",),
+        ("look-here",),
     }
     unknown = []
     for callback in found["callbacks"]:
