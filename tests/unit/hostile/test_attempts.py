@@ -34,6 +34,7 @@ from analysis.engine.worker import Server
 from analysis.errors import UserError
 from analysis.findings.store import findings
 from app import Settings, create_app
+from pages import common
 from pages.frame.access import Door, Tokens
 from pages.frame.serving import make_server
 
@@ -71,6 +72,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """The whole app on a port, all tokens asked for, and a worker that takes questions in and computes none."""
     patch, home = pytest.MonkeyPatch(), tmp_path_factory.mktemp("home")
     patch.setenv("ATTUNE_HOME", str(home))
+    common.client.cache_clear()  # another test's client knows another data folder
     tokens = Tokens(FULL, LOOK, OWNER)
     app = create_app(Settings(host="0.0.0.0", names=("lab-host",), tokens=tokens))  # noqa: S104
     board = findings().new_board(CANARY)
@@ -97,6 +99,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     yield House(server.effective_port, app.server, Door(tokens, app.server.secret_key), scheduler, board.id)
     server.close()
     listener.close()
+    common.client.cache_clear()
     patch.undo()
 
 
