@@ -130,9 +130,8 @@ class Calls:
         while True:
             try:
                 facts = place.facts()
-                return protocol.dial(facts["address"], bytes.fromhex(facts["authkey"]), deadline, says), facts[
-                    "address"
-                ]
+                address, key = facts["address"], bytes.fromhex(facts["authkey"])
+                return protocol.dial(address, key, deadline, says), address
             except (OSError, ValueError, KeyError, TypeError, EOFError, AuthenticationError) as error:
                 if place.gone() or time.monotonic() > deadline:
                     raise WorkerGone(place.gone() or self.places.absence()) from error

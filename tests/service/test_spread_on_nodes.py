@@ -1,4 +1,5 @@
-"""Shards on a real Ray cluster of three nodes on this machine: the same sums, whatever is lost on the way."""
+"""Shards on a real Ray cluster of three nodes on this machine: the same sums, though a process is lost on
+the way. Nodes that go are those of tests/unit/test_cluster_hands.py and tests/service/test_cluster.py."""
 
 from __future__ import annotations
 
@@ -169,7 +170,7 @@ def test_collecting_leaves_a_node_out_and_loses_one_and_makes_the_same_store(
     spread = spread_of(loaded, Context())
     assert isinstance(spread, OnNodes)
     with caplog.at_level(logging.WARNING):
-        while len(up("spec")) < 2:
+        while not up("spec") or "is left out" not in caplog.text:
             list(spread(add_rows, SLOW, SHARDS[:2]))
     (part,) = spread(add_rows, QUICK, SHARDS[:1])
     assert part.model == loaded.facts.fingerprint
@@ -186,21 +187,3 @@ def test_collecting_leaves_a_node_out_and_loses_one_and_makes_the_same_store(
     assert sums[0] == sums[1] and store.rows >= 6000
     assert "is left out" in caplog.text and "reads local models from one folder only" in caplog.text
     assert "tokens per second" in said[-2] and len(said) > 3
-
-
-def test_a_node_that_is_lost_costs_its_shards(cluster: Any, nodes: OnNodes) -> None:
-    removed: list[float] = []
-    assert cluster.last.node_id in {hand.key[0] for hand in up("null")}
-
-    def lose(share: float | None, text: str = "", **facts: Any) -> None:
-        if not removed and (share or 0) > 0.2:
-            removed.append(share or 0)
-            cluster.remove_node(cluster.last, allow_graceful=False)
-
-    assert totals(list(nodes(add_rows, SLOW, SHARDS, progress=lose))) and removed
-    assert totals(list(nodes(add_rows, QUICK, SHARDS)))
-    deadline = time.monotonic() + 30
-    while len(hands().of("cpu")) != 2:  # by then the others have been told
-        assert time.monotonic() < deadline
-        hands().refresh()
-    assert spread_of(None, Context()).hands == 2
