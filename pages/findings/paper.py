@@ -17,7 +17,7 @@ from pathlib import Path
 from analysis.errors import UserError
 
 log = logging.getLogger(__name__)
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+NAMES = ("chromium", "chromium-headless-shell", "chromium-browser", "google-chrome", "google-chrome-stable")
 SECONDS = 120
 DRAWING = 30_000
 """Milliseconds of the page's own clock after which it is printed; drawing takes a part of them."""
