@@ -46,10 +46,14 @@ def _no_password() -> str:
 
 
 class SecureLine(Line):
-    """One encrypted connection. Threads that answer write to it while the loop reads, so each goes alone."""
+    """One encrypted connection. Threads that answer write to it while the loop reads, so each goes alone.
+
+    ``_alone`` is held around one call of the socket and nothing else: whoever writes holds the lock of what is to be
+    sent already, and closing takes that lock, so that closing under ``_alone`` would stop the loop for everybody.
+    """
 
     def __init__(self, context: ssl.SSLContext, server: Any, sock: socket.socket, *given: Any, **named: Any) -> None:
-        self._alone, self._agreed, self._wants_to_write = threading.RLock(), False, False
+        self._alone, self._agreed, self._wants_to_write = threading.Lock(), False, False
         sock.setblocking(False)
         secure = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         super().__init__(server, secure, *given, **named)
@@ -67,41 +71,42 @@ class SecureLine(Line):
         if not self._agree():
             return
         try:
-            data = self.recv(RECORD)
+            with self._alone:
+                data = self.socket.recv(RECORD)
         except _NOT_YET:  # half a record
             return
         except OSError:
-            self.handle_close()
-            return
+            data = b""
         if data:
             self.received(data)
         else:
-            self.connected = False
+            self.handle_close()
 
     def handle_write(self) -> None:
         """Write, once there is agreement; or close."""
         if self.will_close or self._agree():
             super().handle_write()
 
-    def recv(self, buffer_size: int) -> bytes:
-        """What has come, decrypted; OSError where it is none."""
-        with self._alone:
-            return bytes(super().recv(max(RECORD, buffer_size)))
-
     def send(self, data: bytes, do_close: bool = True) -> int:
-        """Send what can be sent now, encrypted."""
-        with self._alone:
-            try:
-                return int(super().send(data, do_close))
-            except _NOT_YET:
-                return 0
+        """Send what can be sent now, encrypted: how many bytes of ``data``; 0 also where nobody listens any more, which
+        closes the connection, from a thread that answers (``do_close`` false) by way of the loop."""
+        try:
+            with self._alone:
+                return int(self.socket.send(data))
+        except _NOT_YET:
+            return 0
+        except OSError:
+            if do_close:
+                self.handle_close()
+            self.will_close = True
+            return 0
 
-    def close(self) -> None:
-        """Say that it ends here, where somebody still listens."""
+    def handle_close(self) -> None:
+        """Say that it ends here, where somebody still listens, and close."""
         with self._alone, contextlib.suppress(OSError, ValueError):
-            if self._agreed:
+            if self._agreed and self.socket is not None:
                 self.socket.unwrap()
-        super().close()
+        super().handle_close()
 
     def _agree(self) -> bool:
         """Go on with the handshake; whether it is done."""

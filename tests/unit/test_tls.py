@@ -10,9 +10,11 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dash import Dash, html
@@ -46,8 +48,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def port(files: tuple[Path, Path]) -> Iterator[int]:
-    """The port of a small app, served by TLS with a token."""
+def server(files: tuple[Path, Path]) -> Iterator[Any]:
+    """The server of a small app, by TLS with a token."""
     app = Dash(__name__)
     app.layout = html.Div("here")
     app.server.add_url_rule("/block", "block", lambda: Response(iter([BLOCK[:100_001]] * 40)))
@@ -55,8 +57,14 @@ def port(files: tuple[Path, Path]) -> Iterator[int]:
     register_door(app, Tokens(TOKEN, "look", "owner"), "secret")
     server = make_server(app, "127.0.0.1", 0, tls=certified(*files))
     threading.Thread(target=server.run, daemon=True).start()
-    yield int(server.effective_port)
+    yield server
     server.close()
+
+
+@pytest.fixture
+def port(server: Any) -> int:
+    """Where it listens."""
+    return int(server.effective_port)
 
 
 @pytest.fixture
@@ -112,6 +120,32 @@ def test_who_does_not_speak_it_is_told_nothing_and_holds_nobody_up(
     assert line.getresponse().status == 401
     for stranger in (*held, plain):
         stranger.close()
+
+
+def test_who_leaves_while_a_thread_writes_stops_nobody(port: int, server: Any, files: tuple[Path, Path]) -> None:
+    """Two locks in two orders once stopped the loop for everybody: closing waits for what is being written."""
+    before = set(server.active_channels.values())
+    with socket.create_connection(("127.0.0.1", port), 10) as plain:
+        secure = trusting(files).wrap_socket(plain, server_hostname="127.0.0.1")
+        secure.sendall(b"GET / HT")
+        (written,) = set(server.active_channels.values()) - before
+        with written.outbuf_lock:  # as the thread holds it that answers
+            secure.close()
+            with contextlib.suppress(TimeoutError):
+                _until(lambda: not written.connected, 0.3)
+            writer = threading.Thread(target=written.send, args=(b"too late", False), daemon=True)
+            writer.start()
+            writer.join(10)
+            assert not writer.is_alive()
+    _until(lambda: written not in server.active_channels.values(), 10)
+
+
+def _until(holds: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > end:
+            raise TimeoutError
+        time.sleep(0.01)
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
