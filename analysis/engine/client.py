@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Generic, TypeVar
 
-from analysis.asker import LOOKING, WHO
+from analysis.asker import LOOKING, WHO, note_refusal
 from analysis.engine import protocol
 from analysis.engine.calls import Calls, WorkerGone
 from analysis.engine.keys import hash_of
@@ -213,6 +213,7 @@ class Client(Calls):
         if kind == "superseded":
             raise Superseded
         if message.get("kind") == "user":
+            note_refusal(message["text"])
             raise UserError(message["text"], message.get("field"))
         raise OperationFailed(message.get("text", "The worker gave no answer."))
 

@@ -22,7 +22,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from analysis.asker import ONLY_LOOKING, may_see
+from analysis.asker import NOT_IN_MEMORY, ONLY_LOOKING, may_see
 from analysis.disk import disk_refusal
 from analysis.engine.context import Context
 from analysis.engine.jobs import JobBook
@@ -171,7 +171,7 @@ class Scheduler:
             return
         model = getattr(operation, "model", None)
         if model is not None and self.residents.fingerprint(model) is None:
-            raise UserError("This model is not in memory, and this link may not load it.")
+            raise UserError(NOT_IN_MEMORY)
         if operation.kind == "job" and Context(self.residents, self.store, self.memory).stored(operation) is None:
             raise UserError(ONLY_LOOKING)
 

@@ -25,7 +25,7 @@ from dash import Dash
 from flask import Response, g, jsonify, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from analysis.asker import LOOKING, NOBODY, WHO
+from analysis.asker import LOOKING, NOBODY, REFUSALS, WHO
 from components.kit.links import local
 
 FULL, LOOK, OWNER = "full", "look", "owner"
@@ -125,6 +125,7 @@ class Door:
         """Before each request: None to let it in."""
         LOOKING.set(False)
         WHO.set(NOBODY)
+        REFUSALS.set([])
         if OPEN.fullmatch(request.path):
             return None
         if request.path == f"/{FORM}":

@@ -13,6 +13,7 @@ from dash import Dash
 from flask import Response, g, jsonify, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from analysis.asker import REFUSALS
 from analysis.cluster.link import named_cluster
 from pages.common import client
 
@@ -55,6 +56,8 @@ def register_health(app: Dash) -> None:
         asked.labels(route, method, response.status_code).inc()
         if response.status_code in REFUSED:  # by its route: an address may hold a prompt, or the secret of a board
             log.warning("refused %d: %s %s from %s", response.status_code, method, route, request.remote_addr)
+        elif REFUSALS.get():
+            log.warning("refused in words: %s %s from %s", method, route, request.remote_addr)
         if "began" in g:  # not where an earlier check has refused
             took.labels(route).observe(time.perf_counter() - g.began)
         return response
