@@ -139,7 +139,7 @@ def recorded(url: str) -> list[Recorded]:
             page.goto(url + address)
             page.wait_for_timeout(8_000)
             for _ in range(6):
-                page.wait_for_function("() => !window.store.getState().isLoading")
+                page.wait_for_function("() => !window.store.getState().isLoading", timeout=120_000)
                 page.wait_for_timeout(300)
             session = next((s for s in (_session(body) for _, body in bodies) if s), "")
             rows += [Recorded(path, body, session) for path, body in bodies if session]
