@@ -139,13 +139,13 @@ def shared(made: QKSubspace, usual: QKSubspace) -> dict[str, float]:
             "most": float(np.max(chance)), "rank": float(made.rank), "of": float(usual.rank)}  # fmt: skip
 
 
-def study(path: Path) -> None:
-    """Ask every prompt that has no line yet; a last line that was cut off is written again."""
+def study(path: Path, arms: Sequence[str] = ARMS) -> None:
+    """Ask every prompt of these arms that has no line yet; a last line that was cut off is written again."""
     context, lines = Context(), read(path)
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     done = {(line["arm"], line["kind"], line["number"]) for line in lines}
     with path.open("a", encoding="utf-8") as file:
-        for arm, number, kind in product(ARMS, range(PROMPTS), KINDS):
+        for arm, number, kind in product(arms, range(PROMPTS), KINDS):
             if (arm, kind, number) not in done:
                 file.write(json.dumps(line_of(context, kind, number, arm)) + "\n")
                 file.flush()
@@ -191,9 +191,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Prompts made into contrasts")
     parser.add_argument("--study", type=Path, help="ask the prompts that have no line in this file yet")
     parser.add_argument("--table", type=Path, help="print what stands in this file")
+    parser.add_argument("--arm", choices=ARMS, action="append", help="only this way to come to a pair")
     asked = parser.parse_args()
     if asked.study is not None:
-        study(asked.study)
+        study(asked.study, asked.arm or ARMS)
     if path := asked.table or asked.study:
         print("\n".join(table(read(path))))
 

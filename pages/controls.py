@@ -102,7 +102,9 @@ CONTROLS: dict[str, Table] = {
     "AblateParts": _HEAD | _TARGET | {"baseline": "out-baseline"},
     "PathParts": _HEAD | _TARGET | {"baseline": "out-baseline", "other": "out-other", "side": "out-path"},
     "PatchParts": _HEAD | _TARGET | {"other": "out-other", "what": "out-what", "at": "out-at"},
-    **dict.fromkeys(("CorpusPlan", "CorpusScores"), _MODEL | {"passages": "texts-count", "tokens": None}),
+    **dict.fromkeys(("CorpusPlan", "CorpusScores"), _MODEL | {
+        "passages": "texts-count", "tokens": "texts-length", "source": "texts-source", "texts": "texts-source",
+    }),
     "PatternHeads": _PROMPT | {"cells": "drawn-named"},
     "PairTokens": _PROMPT | {"query": None, "other": "site-other", "pairs": None},
     "PatchSites": _HEAD | _TARGET | {"other": "site-other", "site": "site-kind", "pairs": None},
@@ -162,7 +164,9 @@ CONTROLS: dict[str, Table] = {
     "EstimateFit": _NEW_FIT,
     "FitRegions": _NEW_FIT | nothing("blocks"),
     "OpenMixture": _NEW_FIT | {"file": "mixture-file"},
-    "KeepTexts": {"name": None, "text": "corpus-upload", "texts": "corpus-upload", "dataset": "dataset-name"},
+    "KeepTexts": {
+        "text": "corpus-upload", "texts": "corpus-upload", "dataset": "dataset-name", **nothing("name", "least"),
+    },
     "SaveSetup": _STEER | _CONTROLS | _WRITING | nothing("generation", "file"),
     "OpenVectors": _MODEL | {"file": "vectors-open", "layer": "vectors-block", "name": "vectors-open"},
     "ListVectors": _FIT | nothing("vectors"),

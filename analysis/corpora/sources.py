@@ -41,11 +41,11 @@ def count_words(text: str) -> int:
     return sum(1 for _ in _WORD.finditer(text))
 
 
-def keep_upload(filename: str, data: bytes) -> TextSource:
+def keep_upload(filename: str, data: bytes, least: int = MIN_WORDS) -> TextSource:
     """Read, check and keep an uploaded file in the data folder; the source that names it.
 
     What a file may look like: :func:`~analysis.corpora.text_files.passages_of`. Passages longer than PASSAGE_WORDS
-    words are cut at the end of a sentence. Equal passages are kept once.
+    words are cut at the end of a sentence. Equal passages are kept once. ``least``: how many words are enough.
     Raises UserError(field="texts"): too large or too short, not UTF-8, a line that cannot be used (named).
     """
     label = label_of(PureWindowsPath(filename).name) or "text"  # knows both kinds of slashes
@@ -61,7 +61,7 @@ def keep_upload(filename: str, data: bytes) -> TextSource:
         )
     text = _decode(data, label)
     passages = distinct(part for row in passages_of(text, ending, label) for part in _cut(row))
-    _check_words(passages, "This text")
+    _check_words(passages, "This text", least)
     return TextSource("text", _keep(passages), label)
 
 
@@ -132,11 +132,12 @@ def _cut(passage: Passage) -> Iterator[Passage]:
         start = stop
 
 
-def _check_words(passages: list[Passage], what: str) -> None:
+def _check_words(passages: list[Passage], what: str, least: int = MIN_WORDS) -> None:
     words = sum(count_words(p.text) for p in passages)
-    if words < MIN_WORDS:
+    if words < least:
         plural = "word" if words == 1 else "words"
-        raise refusal(f"{what} has only {words:,} {plural}; a fit needs at least {MIN_WORDS:,} words. Bring more text.")
+        needs = "a fit needs" if least == MIN_WORDS else "there must be"
+        raise refusal(f"{what} has only {words:,} {plural}; {needs} at least {least:,} words. Bring more text.")
 
 
 def _keep(passages: list[Passage]) -> str:

@@ -6,6 +6,7 @@ it is another matter: modules sources and hub_datasets.
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from dataclasses import asdict, dataclass, fields
@@ -77,3 +78,13 @@ def label_of(name: str, most: int = MAX_LABEL) -> str:
 def refusal(message: str) -> UserError:
     """The error, at the field of texts, that says why they cannot be taken."""
     return UserError(message, "texts")
+
+
+def source_of(text: str) -> TextSource:
+    """The source that a form names: "bundled", or a source as JSON. Raises UserError(field="texts")."""
+    if text == "bundled":
+        return TextSource()
+    try:
+        return TextSource.from_dict(json.loads(text))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise refusal("Choose the texts to read.") from error

@@ -28,7 +28,7 @@ def corpus_score(reading: Reading, answer: CorpusHeads, short: str) -> HeadScore
     best = np.unravel_index(np.argmax(np.where(finite, values, -np.inf)), values.shape)
     digits = 1 if kind == "distance" else 2
     said = (
-        f"Means over {answer.counts[place]:,} texts of {answer.length} tokens of the corpus; the highest head’s "
+        f"Means over {answer.counts[place]:,} texts of {answer.length} tokens of {_named(answer)}; the highest head’s "
         f"standard error is {errors[best]:.{digits + 1}f}. {_alike(answer, place, digits)}"
         if finite.any()
         else ""
@@ -40,7 +40,13 @@ def corpus_score(reading: Reading, answer: CorpusHeads, short: str) -> HeadScore
     return beyond_first(score, sink) if kind == "distance" else score
 
 
+def _named(answer: CorpusHeads) -> str:
+    return "the corpus" if answer.of is None else f"“{answer.of}”"
+
+
 def _alike(answer: CorpusHeads, place: int, digits: int) -> str:
+    if not np.isfinite(answer.uniform[place]).any():
+        return ""
     low, high = np.nanmin(answer.uniform[place]), np.nanmax(answer.uniform[place])
     # Layers with a window see fewer tokens, so that looking at all alike is not the same in all of them.
     value = f"{low:.{digits}f}" if high - low < 10**-digits else f"{low:.{digits}f} to {high:.{digits}f}, by layer"
@@ -53,6 +59,7 @@ def heads_over_texts(reading: Reading, answer: CorpusHeads, options: HeadOptions
     score = corpus_score(reading, answer, options.score)
     place = answer.names.index(options.score.removeprefix(PREFIX))
     uniform = answer.uniform[place]
-    numbers = measured({"lowest layer": float(np.nanmin(uniform)), "highest layer": float(np.nanmax(uniform))})
+    there = uniform[np.isfinite(uniform)]
+    numbers = measured({"lowest layer": float(there.min()), "highest layer": float(there.max())}) if there.size else {}
     control = Control("uniform attention", _alike(answer, place, 2), numbers)
     return heads_drawing(reading, score, options, theme, control)

@@ -244,7 +244,7 @@ def head_grid(
         "xgap": 1,
         "ygap": 1,
         "colorbar": {
-            "title": {"text": escaped(name.split(":")[0], 30), "side": "right"},
+            "title": {"text": escaped(name.split(":")[0].split(", over")[0], 30), "side": "right"},
             "thickness": 12,
             "outlinewidth": 0,
         },

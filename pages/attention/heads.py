@@ -85,6 +85,7 @@ def scored_feature(score: str, features: Json) -> ContrastSpec | None:
         "writing": Input("writing", "data"),
         "taken_out": Input("taken-out", "data"),
         "scored": Input("texts-scored", "data"),
+        "so_far": Input("texts-so-far", "data"),
         "drawn": Input("drawn-asked", "data"),
         "baseline": Input("out-baseline", "value"),
         "way": Input("out-path", "value"),
@@ -103,6 +104,7 @@ def show_grid(
     writing: Json,
     taken_out: Json,
     scored: Json,
+    so_far: Json,
     drawn: Json,
     baseline: str,
     way: str,
@@ -110,7 +112,7 @@ def show_grid(
     theme: str,
 ) -> Outputs:
     """All heads in one picture, and the eight best by name."""
-    if not question:
+    if not question or (ctx.triggered_id == "texts-so-far" and score not in CORPUS_SCORES):
         raise PreventUpdate
     reading, feature = reading_of(question), scored_feature(score, features)
     at = Head.of(head)
@@ -122,8 +124,10 @@ def show_grid(
         return {"card": card, "top": first, "why": why}
     if score in CORPUS_SCORES or score == DRAWN_SCORE:
         options = replace(options, score=score)
-        show, what = (texts_grid, scored) if score in CORPUS_SCORES else (drawn_grid, drawn)
-        card, ranked_by, words = show(reading, options, what, theme)
+        if score in CORPUS_SCORES:
+            card, ranked_by, words = texts_grid(reading, options, scored, so_far, theme)
+        else:
+            card, ranked_by, words = drawn_grid(reading, options, drawn, theme)
         return {"card": card, "top": [] if ranked_by is None else best_heads(ranked_by, chosen), "why": words}
     scores = None
     if feature is not None:

@@ -146,7 +146,7 @@ def _stores(state: AttentionState) -> list[Node]:
         dcc.Store(id="swap-partner"),
         dcc.Store(id="writing"),
         dcc.Store(id="taken-out"),
-        dcc.Store(id="texts-scored"),
+        *over_texts.stores(),
         dcc.Store(id="drawn-cells"),
         dcc.Store(id="drawn-asked"),
         *steered.stores(state.steer),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from dataclasses import asdict
 from typing import Any
 
@@ -17,13 +15,13 @@ from analysis.mfa.ops.released import OpenMixture
 from analysis.mfa.prepare import blocks_of
 from analysis.models.proposal import most_factors, most_groups, readable_tokens, same_depth
 from components.kit.card import Card
-from components.kit.panels import user_error
 from components.kit.types import Facts, Json, Node, Outputs, Relay, Typed
 from components.mfa.region_figures import fit_curve, new_fit
 from pages.cards import content
 from pages.common import ask_for, ask_job, reply_of, spec_of
 from pages.frame.proposals import facts_of
 from pages.steering.state import PATH
+from pages.texts import file_of, listed
 
 CURVE = Card("fit-curve", "Log-likelihood", 330, start="Drawn while a fit runs")
 OF_FILE = ("source", "site", "layer", "tokens", "seed")
@@ -98,22 +96,13 @@ def estimate(model: Json, form: Form, session: str) -> Node:
 def bring(contents: str | None, dataset: str | None, name: str | None, options: Json) -> tuple[Json, str, Node]:
     """Take in a text file or the name of a dataset."""
     if ctx.triggered_id == "corpus-upload":
-        try:
-            raw = base64.b64decode((contents or "").partition(",")[2], validate=True)
-            text = raw.decode("utf-8")
-        except (binascii.Error, ValueError):
-            return no_update, no_update, user_error("That file is not UTF-8 text. Save it as UTF-8 and try again.")
-        make = lambda: KeepTexts(name=(name or "text.txt")[:120], text=text)  # noqa: E731
+        keep = file_of(contents, name)
+    elif not (dataset or "").strip():
+        return no_update, no_update, no_update
     else:
-        if not (dataset or "").strip():
-            return no_update, no_update, no_update
-        make = lambda: KeepTexts(dataset=(dataset or "").strip())  # noqa: E731
-    reply, panel = ask_for(make)
-    if reply is None:
-        return no_update, no_update, panel
-    texts = reply.answer
-    rest = [option for option in options if option["value"] != texts.source]
-    return [*rest, {"label": texts.label, "value": texts.source}], texts.source, texts.sentence
+        keep = KeepTexts(dataset=(dataset or "").strip())
+    options, source, said = listed(keep, options)
+    return options, source or no_update, said
 
 
 @callback(

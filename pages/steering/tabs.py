@@ -15,6 +15,7 @@ from pages.steering.fitting import CURVE, look_switch
 from pages.steering.regions_tab import regions_tab
 from pages.steering.tokens import PARTS, SEGMENTS, TEXT
 from pages.steering.writing import PRESENCE, PRICE
+from pages.texts import BUNDLED, MOST
 
 
 def tabs(open_tab: str) -> Node:
@@ -121,7 +122,7 @@ def _fit() -> Node:
                             _labelled(
                                 "Texts",
                                 dcc.Dropdown(
-                                    [{"label": "bundled corpus", "value": "bundled"}],
+                                    [BUNDLED],
                                     FitRegions.source,
                                     id="fit-source",
                                     clearable=False,
@@ -170,7 +171,7 @@ def _fit() -> Node:
                                     "Bring .txt, .jsonl, .json or .csv", className="attune-button", type="button"
                                 ),
                                 id="corpus-upload",
-                                max_size=32 << 20,
+                                max_size=MOST,
                             ),
                             dbc.Input(
                                 id="dataset-name", placeholder="or a Hugging Face dataset id", size="sm", debounce=True

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from analysis.corpora import passages
+from analysis.corpora import passages, sources
 from analysis.engine.context import Context
 from analysis.engine.residents import Residents
 from analysis.engine.store import ResultStore
 from analysis.errors import Cancelled, UserError
+from analysis.mfa.ops.fit import KeepTexts
+from analysis.models.frames import text_ids
 from analysis.models.head_scores import SCORES, head_scores, induction_targets
+from analysis.qk import corpus_scores as module
 from analysis.qk.answers.corpus import CorpusHeads
 from analysis.qk.corpus_scores import corpus_scores
 from analysis.qk.ops.corpus import CorpusPlan, CorpusScores
@@ -92,11 +97,12 @@ def test_a_job_over_the_corpus_says_what_it_costs_is_kept_and_ends_between_batch
     asked = CorpusScores(passages=12, tokens=128)
     plan = CorpusPlan(passages=12, tokens=128)
     assert plan.run(context).tokens == 12 * 128 and plan.run(context).seconds > 0 and not plan.run(context).kept
-    told: list[float | None] = []
-    monkeypatch.setattr(context, "on_progress", lambda facts: told.append(facts["share"]))
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr(context, "on_progress", told.append)
     answer = CorpusScores.answer_from(context.perform(asked))
-    assert told[-1] == 1 and len(told) == 3 and plan.run(context).kept
+    assert told[-1]["share"] == 1 and len(told) == 3 and plan.run(context).kept
     assert answer.texts == 12 and answer.values.shape == (6, 4, 6) and np.isfinite(answer.values).all()
+    assert answer.of is None and [("so_far" in facts) for facts in told] == [True, False, False]
 
     def stop(_facts: object) -> None:
         raise Cancelled
@@ -104,10 +110,57 @@ def test_a_job_over_the_corpus_says_what_it_costs_is_kept_and_ends_between_batch
     monkeypatch.setattr(context, "on_progress", stop)
     with pytest.raises(Cancelled):
         CorpusScores(passages=13, tokens=128).run(context)
-    monkeypatch.setattr(passages, "bundled_corpus", lambda: [passages.Passage("One short text.")] * 3)
+    monkeypatch.setattr(sources, "bundled_corpus", lambda: [passages.Passage("One short text.")] * 3)
     with pytest.raises(UserError, match="has 0 texts of 128 tokens or more, not 96") as refused:
         CorpusScores(tokens=128).run(context)
     assert refused.value.field == "passages"
+
+
+def test_what_is_measured_so_far_are_the_means_of_the_texts_that_were_read(monkeypatch):
+    """In batches of one text, told after each: what is sent as JSON and drawn is the answer over the texts so far."""
+    monkeypatch.setattr(module, "EVERY", 0.0)
+    monkeypatch.setattr(module, "_BATCH_TOKENS", 10)
+    told: list[str] = []
+    model = loaded_tiny("mistral")
+    corpus_scores(model, ROWS, lambda share, text="", **facts: told.append(json.dumps(facts.get("so_far"))))
+    assert len(told) == 3 and told[-1] == "null"  # the last one is the answer itself
+    for count, text in enumerate(told[:-1], start=1):
+        now, wanted = CorpusHeads.received(json.loads(text)), corpus_scores(model, ROWS[:count])
+        assert now.texts == count and now.counts == wanted.counts and now.names == wanted.names
+        assert np.allclose(now.values, wanted.values, atol=6e-4, equal_nan=True)
+        assert np.allclose(now.uniform, wanted.uniform, atol=6e-4, equal_nan=True) and np.isnan(now.errors).all()
+
+
+def test_own_texts_are_read_in_place_of_the_corpus_and_named(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("ATTUNE_HOME", str(tmp_path))
+    residents = Residents(limit=1)
+    residents.put(reader())
+    context = Context(residents, ResultStore(tmp_path))
+    some = [passage.text for passage in passages.bundled_corpus()[:3]]
+    kept = KeepTexts(name="letters.txt", text="\n\n".join(some), least=20).run(context)
+    asked = CorpusScores(passages=2, tokens=32, source=kept.source)
+    answer = asked.run(context)
+    assert (
+        answer.of == "letters.txt"
+        and "texts of 32 tokens of “letters.txt”"
+        in corpus_score(
+            replace(reading(["a", "b", "c"]), entropy=answer.values[0].astype(float)), answer, "texts-entropy"
+        ).caption
+    )
+    # Their own rows, drawn as the operation says, give the same numbers.
+    ids = [text_ids(reader().tokenizer, some[int(n)])[:32] for n in np.random.default_rng(0).permutation(3)[:2]]
+    assert np.array_equal(answer.values, corpus_scores(reader(), ids).values, equal_nan=True)
+    assert not np.allclose(answer.values[0], CorpusScores(passages=2, tokens=32).run(context).values[0])
+    with pytest.raises(UserError, match=r"“letters\.txt” has 3 texts of 32 tokens or more, not 4") as refused:
+        CorpusScores(passages=4, tokens=32, source=kept.source).run(context)
+    assert refused.value.field == "passages"
+    with pytest.raises(UserError, match="only 2 words; there must be at least 20") as few:
+        KeepTexts(name="a.txt", text="two words", least=20).run(context)
+    assert few.value.field == "texts"
+    for wrong in ("{", "[1]", '{"kind": "file"}'):
+        with pytest.raises(UserError) as bad:
+            CorpusScores(source=wrong)
+        assert bad.value.field == "texts"
 
 
 def test_the_picture_says_of_how_many_texts_and_what_the_prompt_gives_beside():

@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar, Generic, TypeVar, get_args
 
 from analysis.answer import to_wire
 from analysis.artefacts import pair_files
-from analysis.corpora.sources import keep_upload, read_source
-from analysis.corpora.text_source import TextSource
+from analysis.corpora.sources import MIN_WORDS, keep_upload, read_source
+from analysis.corpora.text_source import TextSource, source_of
 from analysis.engine.context import Context
 from analysis.engine.operation import Operation
 from analysis.engine.question import Kind, Result, names_of
@@ -24,34 +24,26 @@ from analysis.progress import portion
 
 @dataclass(frozen=True)
 class KeepTexts(Operation[KeptTexts]):
-    """Take in a text file, or check the name of a dataset; answers with the source that stands for it."""
+    """Take in a text file, or check the name of a dataset; answers with the source that stands for it. ``least``: how
+    many words a file must have, those of a fit unless less is asked for."""
 
     kind: ClassVar[Kind] = "read"
     writes: ClassVar[bool] = True
     name: str = ""
     text: str = ""
     dataset: str = ""
+    least: Annotated[int, Whole(1, 100_000, words="The fewest words")] = MIN_WORDS
 
     def run(self, context: Context) -> KeptTexts:
         if self.dataset:
             source = TextSource("dataset", self.dataset)
             sentence = f"The dataset {self.dataset} will be read from the hub when the fit starts."
         else:
-            source = keep_upload(self.name, self.text.encode("utf-8", "surrogatepass"))
+            source = keep_upload(self.name, self.text.encode("utf-8", "surrogatepass"), self.least)
             passages = read_source(source)
             words = sum(len(p.text.split()) for p in passages)
             sentence = f"{source.label}: {len(passages):,} passages, {words:,} words."
         return KeptTexts(json.dumps(source.to_dict()), source.label, sentence)
-
-
-def source_of(text: str) -> TextSource:
-    """The source that a form names: "bundled", or the JSON that :class:`KeepTexts` answered with."""
-    if text == "bundled":
-        return TextSource()
-    try:
-        return TextSource.from_dict(json.loads(text))
-    except (ValueError, RecursionError) as error:
-        raise UserError("Choose the texts to fit on.", "texts") from error
 
 
 A = TypeVar("A")

@@ -8,13 +8,13 @@ from typing import Annotated, ClassVar
 from analysis.answer import to_wire
 from analysis.artefacts import pair_files
 from analysis.corpora.sources import read_source
+from analysis.corpora.text_source import source_of
 from analysis.engine.context import Context
 from analysis.engine.operation import Operation
 from analysis.engine.question import Kind, Result, names_of
 from analysis.errors import UserError
 from analysis.fields import Choice, Whole
 from analysis.mfa.answers.regions import NewFit
-from analysis.mfa.ops.fit import source_of
 from analysis.models.sites import KINDS, Site
 from analysis.models.spec import ModelSpec
 

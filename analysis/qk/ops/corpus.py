@@ -1,12 +1,13 @@
-"""Operations on heads over the texts of the bundled corpus: their scores, and what those cost."""
+"""Operations on heads over many texts, those of the bundled corpus or a user's own: scores, and what those cost."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 import numpy as np
 
+from analysis.corpora.text_source import TextSource, source_of
 from analysis.engine.context import Context
 from analysis.engine.operation import A, Operation
 from analysis.engine.question import Kind
@@ -23,11 +24,17 @@ _SCORING = 0.6
 
 @dataclass(frozen=True)
 class OnCorpus(Operation[A]):
-    """Texts of the bundled corpus, drawn by a fixed seed and each cut to ``tokens`` tokens."""
+    """Texts of a ``source`` ("bundled", or what :class:`analysis.mfa.ops.fit.KeepTexts` answers), drawn by a fixed seed
+    and each cut to ``tokens`` tokens."""
 
     model: ModelSpec = ModelSpec("default")
     passages: Annotated[int, Whole(2, 2000, words="The number of texts")] = TEXTS
     tokens: Annotated[int, Whole(4, 1024, words="The length of a text in tokens")] = LENGTH
+    source: str = "bundled"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        source_of(self.source)
 
     def length(self, context: Context) -> int:
         """How many tokens of each text this model reads. UserError for a model whose heads cannot be scored."""
@@ -43,13 +50,14 @@ class CorpusPlan(OnCorpus[CorpusCost]):
     def run(self, context: Context) -> CorpusCost:
         tokens = self.passages * self.length(context)
         seconds = tokens * context.model(self.model).facts.seconds_per_token * _SCORING
-        kept = context.stored(CorpusScores(self.model, self.passages, self.tokens)) is not None
+        kept = context.stored(CorpusScores(self.model, self.passages, self.tokens, self.source)) is not None
         return CorpusCost(seconds, tokens, kept)
 
 
 @dataclass(frozen=True)
 class CorpusScores(OnCorpus[CorpusHeads]):
-    """Entropy, sink, previous token, induction and distance of every head, means over texts."""
+    """Entropy, sink, previous token, induction and distance of every head, means over texts; while it runs, the means
+    so far (``so_far``, as of :meth:`CorpusHeads.sent`)."""
 
     kind: ClassVar[Kind] = "job"
 
@@ -57,23 +65,33 @@ class CorpusScores(OnCorpus[CorpusHeads]):
         return f"Scores of all heads over {self.passages} texts in {self.model.label}"
 
     def run(self, context: Context) -> CorpusHeads:
-        from analysis.corpora.passages import bundled_corpus
+        from analysis.corpora.sources import read_source
         from analysis.models.frames import text_ids
         from analysis.models.legible import check_corpus
         from analysis.qk.corpus_scores import corpus_scores
 
-        loaded, length = context.model(self.model), self.length(context)
-        passages = bundled_corpus()
-        check_corpus(loaded.tokenizer, [passage.text for passage in passages[:20]], "model")
+        loaded, length, source = context.model(self.model), self.length(context), source_of(self.source)
+        passages = read_source(source, context.check)
+        check_corpus(loaded.tokenizer, [passage.text for passage in passages[:20]], _field(source))
         rows: list[list[int]] = []
         for number in np.random.default_rng(0).permutation(len(passages)):
             ids = text_ids(loaded.tokenizer, passages[int(number)].text)
             if len(ids) >= length:
                 rows.append(ids[:length])
             if len(rows) == self.passages:
-                return corpus_scores(loaded, rows, context.progress)
+                answer = corpus_scores(loaded, rows, context.progress)
+                return answer if source.kind == "bundled" else replace(answer, of=source.label)
         raise UserError(
-            f"The corpus has {len(rows):,} texts of {length:,} tokens or more, not {self.passages:,}. Take shorter or "
-            "fewer ones.",
+            f"{_name(source)} has {len(rows):,} texts of {length:,} tokens or more, not {self.passages:,}. Take "
+            "shorter or fewer ones.",
             "passages",
         )
+
+
+def _name(source: TextSource) -> str:
+    return "The corpus" if source.kind == "bundled" else f"“{source.label}”"
+
+
+def _field(source: TextSource) -> str:
+    """Whose fault it is that texts cannot be read: the model's for those that all models are offered."""
+    return "model" if source.kind == "bundled" else "texts"
