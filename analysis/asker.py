@@ -19,7 +19,7 @@ NOBODY = "nobody"
 ONLY_LOOKING = "You may look here, and this would change or start something. Ask for the other link."
 NOT_IN_MEMORY = "This model is not in memory, and this link may not load it."
 REFUSALS: ContextVar[list[str] | None] = ContextVar("refusals", default=None)
-"""What was refused in words during a request, for the log of the web server, which knows the address; None elsewhere."""
+"""What was refused in words during a request, for the log of the web server, which has its address; else None."""
 
 
 def refuse_change() -> None:
