@@ -174,15 +174,6 @@ PROMPTS = (
     Request("where a head writes a token from", "WritingSources", HEAD | {"query": 28}),
     Request("cost of scores over texts", "CorpusPlan", {"passages": 4, "tokens": 16}),
     Request("scores over texts", "CorpusScores", {"passages": 4, "tokens": 16}),
-    Request(
-        "scores over texts of one's own",
-        "CorpusScores",
-        {
-            "passages": 3,
-            "tokens": 16,
-            "source": Taken("texts of one's own", "source"),
-        },
-    ),
     Request("heads by a drawn pattern", "PatternHeads", {"text": FERRY, "cells": [[5, 4], [9, 8], [28, 5]]}),
     Request("a drawn key after its query", "PatternHeads", {"text": FERRY, "cells": [[4, 5]]}, refused=True),
     Request("tokens of two prompts paired", "PairTokens", {n: CAPITAL[n] for n in ("text", "other")}),
