@@ -13,7 +13,7 @@ from analysis.artefacts import write_whole
 from analysis.asker import LOOKING
 from analysis.errors import UserError
 from analysis.home import folder
-from analysis.models.prompts import check_prompt
+from analysis.models.prompts import LONG_CHARACTERS, check_prompt
 from analysis.models.spec import ModelSpec
 
 LONG_TEXT = 1500
@@ -64,7 +64,7 @@ def short(value: Any) -> str:
 def link_to(address: str, model: ModelSpec, text: str, chat: bool, generate: int) -> str:
     """The address of a prompt that is only being read: the given one with that prompt in it, and no token chosen."""
     try:
-        check_prompt(text)
+        check_prompt(text, LONG_CHARACTERS)
     except UserError:
         return "/attention"
     query = dict(parse_qsl(urlsplit(address).query))

@@ -50,6 +50,11 @@ class Context:
             self.on_progress({"share": share, "text": text, **facts})
         self.check()
 
+    def tell(self, share: float, text: str) -> None:
+        """Say how far the operation is and go on: no safe point, so this may stand where hooks are in place."""
+        if self.on_progress is not None:
+            self.on_progress({"share": share, "text": text})
+
     def say(self, **facts: Any) -> None:
         """Say one line of a stream, which is never dropped, and go on: no safe point."""
         if self.on_progress is not None:

@@ -11,7 +11,11 @@ from typing import Any
 
 
 class Memory:
-    """Recent values by key, the least recently used dropped when their sizes exceed ``limit`` bytes. Thread-safe."""
+    """Recent values by key, the least recently used dropped when their sizes exceed ``limit`` bytes. Thread-safe.
+
+    One that is larger than that alone, such as the pass over a long prompt, is kept beside the others until the next of
+    its kind comes: it would else be dropped for whatever small thing comes next, and made again at every click.
+    """
 
     def __init__(self, limit: int = 600 << 20) -> None:
         self.limit = limit
@@ -32,8 +36,13 @@ class Memory:
         with self._lock:
             self._bytes += size - self._items.pop(key, (None, 0))[1]
             self._items[key] = (value, size)
-            while len(self._items) > 1 and self._bytes > self.limit:
-                self._bytes -= self._items.popitem(last=False)[1][1]
+            large = [k for k, (_, bytes_) in self._items.items() if bytes_ > self.limit]
+            for k in large[:-1]:
+                self._bytes -= self._items.pop(k)[1]
+            beside = self._items[large[-1]][1] if large else 0
+            while len(self._items) > 1 and self._bytes - beside > self.limit:
+                oldest = next(k for k in self._items if k not in large[-1:])
+                self._bytes -= self._items.pop(oldest)[1]
 
     def clear(self) -> None:
         """Forget all of them."""

@@ -17,40 +17,73 @@ would else measure the sink again."""
 _NOTHING = 1e-6
 
 
+class ScoreSums:
+    """Sums from which scores come, over queries that are handed over some at a time: of a long prompt the weights of
+    all of them would be gigabytes. ``tokens``: T, of the whole."""
+
+    def __init__(self, tokens: int) -> None:
+        self._tokens, self._sums = tokens, dict[str, Tensor]()
+
+    def add(self, weights: Tensor, row: int = 0, key: int = 0, follows: Tensor | None = None) -> None:
+        """Attention ``weights`` (B, H, r, k) float32 of the queries from ``row`` on to the keys from ``key`` on, which
+        are all that they see; ``follows`` (B, r, T) of all keys, as of :func:`induction_targets`."""
+        # Of a long prompt a few heads' weights are large already, so nothing here makes another of their size but one.
+        here = weights.device
+        if row == 0:
+            weights, row = weights[:, :, 1:], 1  # the first query can look at nothing but itself
+            follows = None if follows is None else follows[:, 1:]
+        rows, keys = weights.shape[2:]
+        count = torch.arange(rows, device=here)
+        queries = (count + row).double()
+        places = (torch.arange(keys, device=here) + key).double()
+        rest = weights[..., 1:] if key == 0 else weights
+        by_query, by_key = rest.sum(-1, dtype=torch.float64), rest.sum(-2, dtype=torch.float64)
+        self._put("entropy", torch.special.entr(weights).sum(-1).sum(-1, dtype=torch.float64))
+        self._put("sink", weights[..., 0].sum(-1, dtype=torch.float64) if key == 0 else by_query.sum(-1) * 0)
+        self._put("mass", by_query.sum(-1))
+        self._put("away", by_query @ queries - by_key @ (places[1:] if key == 0 else places))
+        for name, back in (("previous", 1), ("self", 0)):
+            at = count + row - back - key
+            there = (at >= 0) & (at < keys)
+            self._put(name, weights[:, :, count[there], at[there]].sum(-1, dtype=torch.float64))
+        if follows is not None:
+            follows = follows.to(here)
+            # A query asks for what lies outside its window, too.
+            self._put("asked", follows.any(-1).sum(-1)[:, None].double())
+            share = weights.flatten(2) @ follows[..., key : key + keys].to(weights).flatten(1)[..., None]
+            self._put("induction", share[..., 0].double())
+
+    def _put(self, name: str, value: Tensor) -> None:
+        self._sums[name] = self._sums[name] + value if name in self._sums else value
+
+    def result(self) -> dict[str, Tensor]:
+        """Scores (B, H) float32, NaN where one is not defined: induction where nothing repeats, the distance where all
+        attention is on the first token."""
+        sums, count = self._sums, self._tokens - 1
+        found = {name: (sums[name] / count).float() for name in ("entropy", "sink", "previous", "self")}
+        away = sums["away"] / sums["mass"].clamp_min(1e-30)
+        found["distance"] = torch.where(sums["mass"] > _NOTHING * count, away, torch.nan).float()
+        found["induction"] = torch.full_like(found["distance"], torch.nan)
+        if "asked" in sums:
+            share = sums["induction"] / sums["asked"].clamp_min(1)
+            found["induction"] = torch.where(sums["asked"] > 0, share, torch.nan).float()
+        return {name: found[name] for name in SCORES}
+
+
 def head_scores(weights: Tensor, follows: Tensor | None) -> dict[str, Tensor]:
     """Scores (B, H) of attention ``weights`` (B, H, T, T), float32, with ``follows`` as of :func:`induction_targets`.
 
-    NaN where a score is not defined: induction where nothing repeats, the distance where all attention is on the first
-    token.
+    NaN as of :meth:`ScoreSums.result`.
     """
-    # Of a long prompt a few heads' weights are large already, so nothing here makes another of their size but one.
-    rest = weights[:, :, 1:, 1:]
-    place = torch.arange(1, weights.shape[-1], device=weights.device, dtype=torch.float64)
-    by_query, by_key = rest.sum(-1, dtype=torch.float64), rest.sum(-2, dtype=torch.float64)
-    mass = by_query.sum(-1)
-    away = (by_query @ place - by_key @ place) / mass.clamp_min(1e-30)
-    distance = torch.where(mass > _NOTHING * len(place), away, torch.nan).float()
-    induction = torch.full_like(distance, torch.nan)
-    if follows is not None:
-        follows = follows.to(weights.device)
-        asked = follows.any(-1).sum(-1)[:, None]
-        share = (weights.flatten(2) @ follows.to(weights).flatten(1)[..., None])[..., 0]
-        induction = torch.where(asked > 0, share / asked.clamp_min(1), torch.nan)
-    return {
-        "entropy": torch.special.entr(weights).sum(-1)[..., 1:].mean(-1),
-        "sink": weights[..., 1:, 0].mean(-1),
-        "previous": torch.diagonal(weights, -1, 2, 3).mean(-1),
-        "induction": induction,
-        "self": torch.diagonal(weights, 0, 2, 3)[..., 1:].mean(-1),
-        "distance": distance,
-    }
+    sums = ScoreSums(weights.shape[-1])
+    sums.add(weights, follows=follows)
+    return sums.result()
 
 
-def induction_targets(rows: Sequence[Sequence[int]]) -> Tensor:
-    """(B, T, T) booleans for rows of token ids of one length: for each query the tokens before it that followed an
-    earlier copy of its own token."""
+def induction_targets(rows: Sequence[Sequence[int]], queries: slice = slice(None)) -> Tensor:
+    """(B, q, T) booleans for rows of token ids of one length T: for each query, all or some, the tokens before it that
+    followed an earlier copy of its own token."""
     ids = torch.tensor([list(row) for row in rows])
-    same = (ids[:, :, None] == ids[:, None, :]).tril(-1)
-    follow = torch.zeros_like(same)
-    follow[..., 1:] = same[..., :-1]
-    return follow.tril(-1)
+    place = torch.arange(ids.shape[1])
+    before = torch.cat([torch.full_like(ids[:, :1], -1), ids[:, :-1]], 1)
+    return (ids[:, queries, None] == before[:, None]) & (place < place[queries, None])

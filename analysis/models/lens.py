@@ -78,7 +78,7 @@ def read_stream(
 
     with during or nullcontext(), _watched(loaded, keep, forms):
         with middles(loaded, lambda n, x: keep(Stage(n, False), x)) if within else nullcontext():
-            logits = loaded.forward(ids, logits=True)
+            logits = loaded.forward(ids, logits=True, last=last)
     vectors = torch.stack([kept[stage].to(kept[top]) for stage in stages])
     return Stream(stages, vectors, logits[0, -last:].float().cpu(), forms)
 

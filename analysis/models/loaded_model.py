@@ -39,14 +39,15 @@ class LoadedModel:
         return torch.device(embedding.weight.device)
 
     @overload
-    def forward(self, ids: Tensor, mask: Tensor | None = None, *, logits: Literal[True]) -> Tensor: ...
+    def forward(self, ids: Tensor, mask: Tensor | None = None, *, logits: Literal[True], last: int = 0) -> Tensor: ...
 
     @overload
     def forward(self, ids: Tensor, mask: Tensor | None = None) -> None: ...
 
     @torch.no_grad()
-    def forward(self, ids: Tensor, mask: Tensor | None = None, *, logits: bool = False) -> Tensor | None:
-        """One pass over token ids (B, T), without cache. Returns logits (B, T, V) or, by default, nothing.
+    def forward(self, ids: Tensor, mask: Tensor | None = None, *, logits: bool = False, last: int = 0) -> Tensor | None:
+        """One pass over token ids (B, T), without cache. Returns logits (B, T, V) or, by default, nothing. ``last``:
+        logits of so many last tokens only, of which those of a long text would be the largest thing (0: of all).
 
         Without logits only the decoder stack runs: the unembedding is a sixth of the work of a small model.
         """
@@ -55,7 +56,8 @@ class LoadedModel:
         ids = ids.to(self.device)
         mask = None if mask is None else mask.to(self.device)
         if logits:
-            answer: Tensor = self.model(ids, attention_mask=mask, use_cache=False).logits
+            kept = {"logits_to_keep": last} if last else {}
+            answer: Tensor = self.model(ids, attention_mask=mask, use_cache=False, **kept).logits
             return answer
         self.model.base_model(ids, attention_mask=mask, use_cache=False)
         return None

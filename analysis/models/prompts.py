@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MAX_CHARACTERS = 20_000
 MAX_TOKENS = 2_048
+LONG_CHARACTERS = 200_000
+"""Where a prompt is read some queries at a time, up to the model's positions."""
 # Controls, format characters, surrogates, and blanks other than the ones that have a mark.
 _UNSEEN = ("Cc", "Cf", "Cs", "Zs", "Zl", "Zp")
 _ENDS = "end tokens"
@@ -50,14 +52,13 @@ class PromptText(Field):
         return (None, "", " ", 5, "\x00", "x" * (MAX_CHARACTERS + 1))
 
 
-def check_prompt(text: str) -> str:
-    """The text if it can be a prompt; UserError(field="prompt") says why it cannot."""
+def check_prompt(text: str, most: int = MAX_CHARACTERS) -> str:
+    """The text if it can be a prompt, of ``most`` characters; UserError(field="prompt") says why it cannot."""
     if not isinstance(text, str) or not text.strip():
         raise UserError("The prompt is empty. Type a sentence, or choose one of the presets.", "prompt")
-    if len(text) > MAX_CHARACTERS:
+    if len(text) > most:
         raise UserError(
-            f"The prompt has {len(text):,} characters; the limit is {MAX_CHARACTERS:,}. Cut it down to the part that "
-            "matters.",
+            f"The prompt has {len(text):,} characters; the limit is {most:,}. Cut it down to the part that matters.",
             "prompt",
         )
     bad = sorted({c for c in text if unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t\r"})
@@ -75,13 +76,13 @@ class EncodedPrompt:
     notes: list[str]
 
 
-def encode_prompt(loaded: LoadedModel, text: str, chat: bool) -> list[int]:
+def encode_prompt(loaded: LoadedModel, text: str, chat: bool, most: int = MAX_TOKENS) -> list[int]:
     """Token ids of a prompt, as :func:`encoded_prompt` has them."""
-    return encoded_prompt(loaded, text, chat).ids
+    return encoded_prompt(loaded, text, chat, most).ids
 
 
-def encoded_prompt(loaded: LoadedModel, text: str, chat: bool) -> EncodedPrompt:
-    """A checked prompt, in the model's chat template if asked for; at least two tokens.
+def encoded_prompt(loaded: LoadedModel, text: str, chat: bool, most: int = MAX_TOKENS) -> EncodedPrompt:
+    """A checked prompt, in the model's chat template if asked for; at least two tokens, at most ``most``.
 
     A start token that was typed or pasted is not put there a second time; an end token that the tokenizer would put
     behind the text is left out, since the prompt is to go on. Both are said in the notes.
@@ -90,13 +91,14 @@ def encoded_prompt(loaded: LoadedModel, text: str, chat: bool) -> EncodedPrompt:
         UserError: no usable chat template, one token only, or more tokens than the model or the page takes.
     """
     tokenizer = loaded.tokenizer
-    text, notes = check_prompt(text), []
+    longest = LONG_CHARACTERS if most > MAX_TOKENS else MAX_CHARACTERS
+    text, notes = check_prompt(text, longest), []
     check_legible(tokenizer, text)
     start, end = frame_ids(tokenizer)
     if chat:
         head = tokenizer.bos_token or ""
         if head and text.lstrip().startswith(head) and chat_text(tokenizer, _turn("x")).startswith(head):
-            text = check_prompt(text.lstrip().removeprefix(head))
+            text = check_prompt(text.lstrip().removeprefix(head), longest)
             notes.append(f"The template writes the start token {head} itself, so the typed one was left out.")
         typed = [int(i) for i in tokenizer(text, add_special_tokens=False)["input_ids"]]
         named = _names(tokenizer, [i for i in typed if i in special_ids(tokenizer)])
@@ -120,7 +122,7 @@ def encoded_prompt(loaded: LoadedModel, text: str, chat: bool) -> EncodedPrompt:
                 f"The tokenizer of this model closes every text with {_names(tokenizer, end)}. It was left out, since "
                 "a prompt is to go on."
             )
-    limit = min(MAX_TOKENS, loaded.facts.max_positions or MAX_TOKENS)
+    limit = min(most, loaded.facts.max_positions or most)
     if len(ids) < 2:
         raise UserError("The prompt is one token long, and one token can attend only to itself. Type more.", "prompt")
     if len(ids) > limit:

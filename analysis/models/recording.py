@@ -29,6 +29,8 @@ from transformers.masking_utils import sdpa_mask
 from analysis.models.rotation import Call, TwoPasses
 
 IMPLEMENTATION = "attune"
+PIECE = 32 << 20
+"""Bytes of attention weights that are worked out at a time: of a long prompt all of them would be gigabytes."""
 
 
 @dataclass(frozen=True)
@@ -57,29 +59,56 @@ class LayerAttention:
         """Query heads per key head."""
         return self.queries.shape[1] // self.keys.shape[1]
 
-    def raw_logits(self, heads: slice = slice(None), rows: slice = slice(None)) -> Tensor:
-        """``q . k`` before scaling and mask, float32, (B, h, t, Tk) for the chosen heads and query positions."""
+    def raw_logits(
+        self, heads: slice = slice(None), rows: slice | Tensor = slice(None), keys: slice = slice(None)
+    ) -> Tensor:
+        """``q . k`` before scaling and mask, float32, (B, h, t, k) for the chosen heads, query and key positions."""
         index = torch.arange(self.queries.shape[1], device=self.queries.device)[heads] // self.group
-        return self.queries[:, heads, rows].float() @ self.keys[:, index].float().mT
+        return self.queries[:, heads, rows].float() @ self.keys[:, :, keys][:, index].float().mT
 
-    def weights(self, heads: slice = slice(None), rows: slice = slice(None)) -> Tensor:
-        """Attention weights recomputed from the recorded queries and keys, float32, (B, h, t, Tk)."""
-        logits = scaled_logits(self.raw_logits(heads, rows), self.scaling, self.softcap)
-        logits = logits.masked_fill(~self.visible(heads, rows), -torch.inf)
+    def weights(
+        self, heads: slice = slice(None), rows: slice | Tensor = slice(None), keys: slice = slice(None)
+    ) -> Tensor:
+        """Attention weights recomputed from the recorded queries and keys, float32, (B, h, t, k).
+
+        ``keys`` must hold all that these queries see, as :meth:`reach` does; what lies outside gets nothing.
+        """
+        logits = scaled_logits(self.raw_logits(heads, rows, keys), self.scaling, self.softcap)
+        logits = logits.masked_fill(~self.visible(heads, rows, keys), -torch.inf)
         if self.sinks is None:
             return torch.softmax(logits, -1)
         extra = self.sinks.float()[heads].view(1, -1, 1, 1).expand(*logits.shape[:3], 1)
         return torch.softmax(torch.cat([logits, extra], -1), -1)[..., :-1]
 
-    def visible(self, heads: slice = slice(None), rows: slice = slice(None)) -> Tensor:
-        """Which keys each query may attend to, boolean, broadcastable to (B, h, t, Tk)."""
-        queries, keys = self.queries.shape[2], self.keys.shape[2]
+    def visible(
+        self, heads: slice = slice(None), rows: slice | Tensor = slice(None), keys: slice = slice(None)
+    ) -> Tensor:
+        """Which keys each query may attend to, boolean, broadcastable to (B, h, t, k)."""
+        queries, count = self.queries.shape[2], self.keys.shape[2]
         if self.mask is None:
-            order = torch.arange(keys, device=self.keys.device)
-            return (order[None, :] <= order[keys - queries :, None])[None, None, rows]
-        mask = self.mask[..., :keys]
-        mask = mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
-        return (mask[:, heads] if mask.shape[1] > 1 else mask)[:, :, rows]
+            order = torch.arange(count, device=self.keys.device)
+            return (order[None, keys] <= order[count - queries :][rows, None])[None, None]
+        mask = self.mask[..., :count]
+        mask = (mask[:, heads] if mask.shape[1] > 1 else mask)[:, :, rows][..., keys]
+        return mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
+
+    def reach(self, rows: slice) -> slice:
+        """The keys from the first to the last that any of these queries may attend to: what comes later is not among
+        them, nor what lies before a window."""
+        if self.mask is None:
+            queries, count = self.queries.shape[2], self.keys.shape[2]
+            return slice(0, count - queries + range(queries)[rows].stop)
+        seen = torch.nonzero(self.visible(rows=rows).flatten(0, 2).any(0))[:, 0]
+        return slice(int(seen[0]), int(seen[-1]) + 1) if len(seen) else slice(0, 1)
+
+    def pieces(self, heads: int = 0, whole: int = 1) -> Iterator[slice]:
+        """Query positions, some at a time, so that weights of so many ``heads`` (0: all) take :data:`PIECE` bytes at
+        most; all but the last are a multiple of ``whole``."""
+        queries, count = self.queries.shape[2], self.keys.shape[2]
+        step = PIECE // (4 * self.queries.shape[0] * (heads or self.queries.shape[1]) * count)
+        step = max(whole, step - step % whole)
+        for start in range(0, queries, step):
+            yield slice(start, min(queries, start + step))
 
 
 # A tap sees a layer and its native output (B, Tq, H, dv); what it returns, if not None, replaces the output.
@@ -165,7 +194,8 @@ def _native(
     dropout: float,
     kwargs: dict[str, Any],
 ) -> tuple[Tensor, Tensor | None]:
-    """SDPA where it computes the same thing; the architecture's own eager function where it does not."""
+    """SDPA where it computes the same thing; the architecture's own eager function where it does not, which holds the
+    weights of all heads, so that a long prompt is put to it some queries at a time: each row is a softmax by itself."""
     if kwargs.get("softcap") is None and kwargs.get("s_aux") is None:
         result: tuple[Tensor, Tensor | None] = sdpa_attention_forward(
             module, query, key, value, mask, dropout=dropout, scaling=scaling, **kwargs
@@ -174,11 +204,22 @@ def _native(
     if mask is None:
         size = (query.shape[2], key.shape[2])
         mask = torch.ones(size, dtype=torch.bool, device=query.device).tril(size[1] - size[0])[None, None]
-    if mask.dtype == torch.bool:
-        mask = torch.zeros_like(mask, dtype=query.dtype).masked_fill(~mask, torch.finfo(query.dtype).min)
     eager = sys.modules[type(module).__module__].eager_attention_forward
-    result = eager(module, query, key, value, mask, scaling=scaling, dropout=dropout, **kwargs)
-    return result
+
+    def some(rows: slice) -> tuple[Tensor, Tensor | None]:
+        seen = mask[:, :, rows] if mask.shape[2] > 1 else mask
+        if seen.dtype == torch.bool:
+            seen = torch.zeros_like(seen, dtype=query.dtype).masked_fill(~seen, torch.finfo(query.dtype).min)
+        found: tuple[Tensor, Tensor | None] = eager(
+            module, query[:, :, rows], key, value, seen, scaling=scaling, dropout=dropout, **kwargs
+        )
+        return found
+
+    step = max(1, PIECE // (4 * query.shape[0] * query.shape[1] * key.shape[2]))
+    if step >= query.shape[2]:
+        return some(slice(None))
+    parts = [some(slice(start, start + step))[0] for start in range(0, query.shape[2], step)]
+    return torch.cat(parts, 1), None
 
 
 AttentionInterface.register(IMPLEMENTATION, _attune_attention)

@@ -2,34 +2,41 @@
 
 Attention weights are not kept (at 1,024 tokens they would be a gigabyte); any row of any head is a small matrix
 product away. What has to see every row once, the scores and thumbnails of all heads, is reduced during the pass,
-a few heads at a time.
+some queries at a time.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.models.head_scores import SCORES, head_scores, induction_targets
+from analysis.models.head_scores import SCORES, ScoreSums, induction_targets
 from analysis.models.loaded_model import LoadedModel
+from analysis.models.memory import host_memory
 from analysis.models.midway import last_logits
+from analysis.models.model_facts import ModelFacts
+from analysis.models.prompts import MAX_TOKENS
 from analysis.models.recording import LayerAttention, tapped
 from analysis.progress import Check, no_check
 
 THUMBNAIL = 24
-_CHUNK = 64 << 20
+_ROOM = 1 << 30
 
 
 @dataclass
 class Trace:
-    """A recorded pass: ``layers[i]`` holds one prompt (B = 1) on the CPU, in the model's dtype."""
+    """A recorded pass: ``layers[i]`` holds one prompt (B = 1) on the CPU, in the model's dtype. ``seconds``: how long
+    the pass took, without what was worked out beside it."""
 
     ids: list[int]
     layers: dict[int, LayerAttention]
     next_logits: Tensor
+    seconds: float = 0.0
 
     @property
     def size(self) -> int:
@@ -46,9 +53,18 @@ class Trace:
         visible = record.visible(heads, rows)[0, 0, 0]
         return raw.masked_fill(~visible, -torch.inf), record.weights(heads, rows)[0, 0, 0].double()
 
-    def matrix(self, layer: int, head: int) -> Tensor:
-        """Attention weights of one head, float32 (T, T)."""
-        return self.layers[layer].weights(slice(head, head + 1))[0, 0]
+    def matrix(self, layer: int, head: int, pool: int = 1) -> Tensor:
+        """Attention weights of one head, float32 (n, n), the largest of each ``pool`` x ``pool`` tokens: n is T / pool,
+        rounded up. Worked out some queries at a time."""
+        record, size = self.layers[layer], -(-len(self.ids) // pool)
+        found = torch.zeros(size, size)
+        for rows in record.pieces(1, pool):
+            keys = record.reach(rows)
+            keys = slice(keys.start - keys.start % pool, keys.stop)
+            weights = record.weights(slice(head, head + 1), rows, keys)[0]
+            pooled = torch.nn.functional.max_pool2d(weights, pool, ceil_mode=True)[0]
+            found[rows.start // pool :, keys.start // pool :][: pooled.shape[0], : pooled.shape[1]] = pooled
+        return found
 
 
 @dataclass
@@ -60,9 +76,14 @@ class Overview:
 
 
 def trace_prompt(
-    loaded: LoadedModel, ids: list[int], overview: bool = True, check: Check = no_check
+    loaded: LoadedModel,
+    ids: list[int],
+    overview: bool = True,
+    check: Check = no_check,
+    within: Callable[[int], None] = lambda _: None,
 ) -> tuple[Trace, Overview | None]:
-    """Run the model once over token ids and keep what clicks will need.
+    """Run the model once over token ids and keep what clicks will need. ``within``: hears of each layer, inside the
+    pass, where no other pass may run; raises to end it.
 
     Raises:
         RuntimeError: a layer with softmax attention did not report.
@@ -70,19 +91,39 @@ def trace_prompt(
     layers: dict[int, LayerAttention] = {}
     masks: dict[int, tuple[Tensor, Tensor]] = {}
     reducer = _Reducer(loaded, ids) if overview else None
+    reducing = 0.0
 
     def look(record: LayerAttention, _output: Tensor) -> None:
+        nonlocal reducing
+        began = time.perf_counter()
+        within(record.layer)
         if reducer is not None:
             reducer.add(record)
         layers[record.layer] = _to_cpu(record, masks)
+        reducing += time.perf_counter() - began
 
     # Logits of all tokens would be the largest thing of a long prompt.
+    began = time.perf_counter()
     with torch.no_grad(), tapped(look):
         logits = last_logits(loaded, torch.tensor([ids]))
+    seconds = time.perf_counter() - began - reducing
     if sorted(layers) != loaded.facts.attention_layers:
         raise RuntimeError(f"layers {sorted(set(loaded.facts.attention_layers) - set(layers))} did not report")
     check()
-    return Trace(ids, layers, logits[0]), reducer.result() if reducer else None
+    return Trace(ids, layers, logits[0], seconds), reducer.result() if reducer else None
+
+
+def held_bytes(facts: ModelFacts, tokens: int) -> int:
+    """Bytes of the queries, keys and values of a prompt in all layers, about."""
+    size = {"float16": 2, "bfloat16": 2, "float64": 8}.get(facts.dtype, 4)
+    return size * tokens * facts.head_width * len(facts.attention_layers) * (facts.heads + 2 * facts.key_heads)
+
+
+def longest_trace(facts: ModelFacts) -> int:
+    """The most tokens of which this machine holds a recorded pass: an eighth of its memory, but a gibibyte at least,
+    and in any case as many as a prompt has elsewhere."""
+    room = max(_ROOM, host_memory()[0] // 8)
+    return max(MAX_TOKENS, room // max(1, held_bytes(facts, 1)))
 
 
 def _to_cpu(record: LayerAttention, masks: dict[int, tuple[Tensor, Tensor]]) -> LayerAttention:
@@ -105,31 +146,33 @@ def _to_cpu(record: LayerAttention, masks: dict[int, tuple[Tensor, Tensor]]) -> 
 
 
 class _Reducer:
-    """Scores and thumbnails of every head, from attention weights that live only for a few heads at a time."""
+    """Scores and thumbnails of every head, from attention weights that live only for some queries at a time."""
 
     def __init__(self, loaded: LoadedModel, ids: list[int]) -> None:
         facts = loaded.facts
-        self.tokens = len(ids)
+        self.ids, self.tokens = ids, len(ids)
         self.scores = {s: np.full((facts.layers, facts.heads), np.nan, np.float32) for s in SCORES}
         self.size = min(THUMBNAIL, self.tokens)
         self.thumbnails = np.zeros((facts.layers, facts.heads, self.size, self.size), np.uint8)
-        self.follows = induction_targets([ids])
+        edges = range(self.size)
+        self._cells = [(i * self.tokens // self.size, -(-(i + 1) * self.tokens // self.size)) for i in edges]
 
     def add(self, record: LayerAttention) -> None:
-        heads, tokens = record.queries.shape[1], self.tokens
-        step = max(1, _CHUNK // (tokens * tokens * 4))
-        for start in range(0, heads, step):
-            chunk = slice(start, min(heads, start + step))
-            weights = record.weights(chunk)[0]
-            layer, where = record.layer, chunk
-            for name, values in head_scores(weights[None], self.follows).items():
-                self.scores[name][layer, where] = values[0].cpu()
-            self.thumbnails[layer, where] = self._shrink(weights)
-
-    def _shrink(self, weights: Tensor) -> np.ndarray:
-        pooled = torch.nn.functional.adaptive_max_pool2d(weights[None], self.size)[0]
+        heads = record.queries.shape[1]
+        sums, across = ScoreSums(self.tokens), torch.zeros(heads, self.tokens, self.size)
+        for rows in record.pieces():
+            keys = record.reach(rows)
+            weights = record.weights(rows=rows, keys=keys)
+            sums.add(weights, rows.start, keys.start, induction_targets([self.ids], rows))
+            for n, (first, stop) in enumerate(self._cells):
+                first, stop = max(first, keys.start) - keys.start, min(stop, keys.stop) - keys.start
+                if first < stop:
+                    across[:, rows, n] = weights[0, :, :, first:stop].amax(-1).cpu()
+        for name, values in sums.result().items():
+            self.scores[name][record.layer, :heads] = values[0].cpu()
+        shrunk = torch.stack([across[:, first:stop].amax(1) for first, stop in self._cells], 1)
         # The square root keeps weak attention visible in a cell of a few pixels; the page says so.
-        return (pooled.clamp(0, 1).sqrt() * 255).round().to(torch.uint8).cpu().numpy()
+        self.thumbnails[record.layer, :heads] = (shrunk.clamp(0, 1).sqrt() * 255).round().to(torch.uint8).numpy()
 
     def result(self) -> Overview:
         return Overview(self.scores, self.thumbnails)

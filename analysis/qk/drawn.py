@@ -68,10 +68,10 @@ def drawn_scores(
         if pattern is None:
             continue
         rows = torch.from_numpy(pattern.rows)
-        heads, step = record.queries.shape[1], max(1, _CHUNK // (len(trace.ids) ** 2 * 4))
+        heads, step = record.queries.shape[1], max(1, _CHUNK // (len(rows) * len(trace.ids) * 4))
         for first in range(0, heads, step):
             some = slice(first, min(heads, first + step))
-            weights = record.weights(some)[0][:, rows].flatten(1).cpu()
+            weights = record.weights(some, rows)[0].flatten(1).cpu()
             for n, places in enumerate(pattern.places):
                 mass = weights[:, places]
                 value = (mass @ pattern.lift - pattern.base).numpy()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from analysis.models.loaded_model import LoadedModel
+from analysis.models.midway import last_logits
 from analysis.models.recording import LayerAttention, scaled_logits, tapped
 from analysis.models.trace import Trace
 from analysis.qk.answers.prompt import PredictionChange
@@ -66,12 +67,13 @@ def predictions_after(loaded: LoadedModel, trace: Trace, layer: int, head: int, 
             return None
         values = record.values[0, head // record.group]
         output = output.clone()
-        output[0, query, head] = (row.to(values.device, torch.float32) @ values.float()).to(output.dtype)
+        seen = row[: query + 1].to(values.device, torch.float32)
+        output[0, query, head] = (seen @ values.float()).to(output.dtype)
         return output
 
-    with tapped(replace):
-        logits = loaded.forward(torch.tensor([trace.ids]), logits=True)
-    return logits[0, query].float().cpu()
+    # What comes after the query changes nothing there.
+    with torch.no_grad(), tapped(replace):
+        return last_logits(loaded, torch.tensor([trace.ids[: query + 1]]))[0]
 
 
 def compare_predictions(before: Tensor, after: Tensor, top: int = 8) -> PredictionChange:

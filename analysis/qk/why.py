@@ -122,11 +122,28 @@ def _elsewhere(attention: Tensor, key: int, labels: list[str], query: int) -> st
     return f" ({'; '.join(parts)})" if parts else ""
 
 
-def alignment_matrix(trace: Trace, layer: int, head: int, subspace: QKSubspace) -> Tensor:
-    """The subspace's part of every logit, ``(P_U q) . (P_V k)`` in nats, float32 (T, T); NaN where masked."""
-    record = trace.layers[layer]
+def alignment_matrix(trace: Trace, layer: int, head: int, subspace: QKSubspace, pool: int = 1) -> Tensor:
+    """The subspace's part of every logit, ``(P_U q) . (P_V k)`` in nats, float32 (n, n), NaN where masked. Of each
+    ``pool`` x ``pool`` tokens the one that is largest in size, whatever its sign: n is T / pool, rounded up."""
+    record, size = trace.layers[layer], -(-len(trace.ids) // pool)
     queries, keys = record.queries[0, head].double(), record.keys[0, head // record.group].double()
     left, right = subspace.query_basis.to(queries), subspace.key_basis.to(queries)
-    product = (queries @ left) @ (left.mT @ right) @ (keys @ right).mT * record.scaling
-    visible = record.visible(slice(head, head + 1))[0, 0]
-    return product.masked_fill(~visible, torch.nan).float()
+    across, found = (keys @ right).mT * record.scaling, torch.full((size, size), torch.nan)
+    for rows in record.pieces(1, pool):
+        product = (queries[rows] @ left) @ (left.mT @ right) @ across
+        visible = record.visible(slice(head, head + 1), rows)[0, 0]
+        at = rows.start // pool
+        part = _largest(product.float().masked_fill(~visible, torch.nan), pool)
+        found[at : at + len(part)] = part
+    return found
+
+
+def _largest(part: Tensor, pool: int) -> Tensor:
+    """Of each ``pool`` x ``pool`` entries (r, T) the one that is largest in size; NaN where all are."""
+    if pool == 1:
+        return part
+    up, down = (
+        torch.nn.functional.max_pool2d(values.nan_to_num(nan=-torch.inf)[None], pool, ceil_mode=True)[0]
+        for values in (part, -part)
+    )
+    return torch.where(up >= down, up, -down).masked_fill(up == -torch.inf, torch.nan)

@@ -16,7 +16,7 @@ from analysis.engine.operation import Operation
 from analysis.errors import UserError
 from analysis.fields import whole
 from analysis.mfa.settings import SteeringSettings
-from analysis.models.prompts import MAX_TOKENS, check_prompt
+from analysis.models.prompts import LONG_CHARACTERS, MAX_TOKENS, check_prompt
 from analysis.models.spec import OTHELLO, ModelSpec
 from analysis.qk.contrasts.spec import ContrastSpec
 from analysis.token_card.answers import LensRow, TokenCardAnswer, TokenContext
@@ -59,7 +59,7 @@ class TokenCard(Operation[TokenCardAnswer]):
         whole(self.position, -1, 1_000_000, "position", "The position of the token")
         whole(self.generate, 0, 200, "generate", "The number of generated tokens")
         if self.text:
-            check_prompt(self.text)
+            check_prompt(self.text, LONG_CHARACTERS)
         if not isinstance(self.ids, tuple) or len(self.ids) > MAX_TOKENS or len(self.contrasts) > 6:
             raise UserError(
                 f"A context has at most {MAX_TOKENS:,} tokens, and at most six features are compared.", "text"

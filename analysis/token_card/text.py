@@ -37,6 +37,7 @@ class TokenText:
         Raises UserError(field="text") for tokens of another model, (field="position") for a position beyond the last.
         """
         from analysis.models.prompts import encode_prompt
+        from analysis.models.trace import longest_trace
 
         if self.position < 0 or not (self.text or self.passage):
             return []
@@ -47,7 +48,7 @@ class TokenText:
         elif self.generate:
             ids = list(self.trace(context, []).ids)
         else:
-            ids = encode_prompt(loaded, self.text, self.chat)
+            ids = encode_prompt(loaded, self.text, self.chat, longest_trace(loaded.facts))
         if self.position >= len(ids):
             raise UserError(f"This text has the tokens 0 to {len(ids) - 1}; there is no {self.position}.", "position")
         return ids

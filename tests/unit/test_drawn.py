@@ -52,13 +52,13 @@ class Known:
     def visible(self) -> torch.Tensor:
         return torch.ones(1, 1, 12, 12, dtype=torch.bool).tril()
 
-    def weights(self, heads: slice) -> torch.Tensor:
+    def weights(self, heads: slice, rows: torch.Tensor) -> torch.Tensor:
         back, first = torch.zeros(12, 12), torch.zeros(12, 12)
         back[range(1, 12), range(11)] = 1
         back[0, 0] = 1
         first[:, 0] = 1
         alike = self.visible()[0, 0].float()
-        return torch.stack([back, first, alike / alike.sum(-1, keepdim=True)])[None, heads]
+        return torch.stack([back, first, alike / alike.sum(-1, keepdim=True)])[None, heads][:, :, rows]
 
 
 def test_a_head_that_does_what_was_drawn_has_one_and_one_that_looks_at_all_alike_has_none():
@@ -99,10 +99,10 @@ def test_an_arbitrary_column_is_not_beyond_chance_where_heads_look_at_columns():
 
         queries = torch.zeros(1, 12, 12, 2)
 
-        def weights(self, heads: slice) -> torch.Tensor:
+        def weights(self, heads: slice, rows: torch.Tensor) -> torch.Tensor:
             made = torch.eye(12)[:, None].expand(12, 12, 12).tril().clone()
             made[..., 0] += 1 - made.sum(-1)
-            return (made * 0.7 + 0.3 * self.visible()[0, 0] / torch.arange(1, 13)[:, None])[None, heads]
+            return (made * 0.7 + 0.3 * self.visible()[0, 0] / torch.arange(1, 13)[:, None])[None, heads][:, :, rows]
 
     trace: Any = SimpleNamespace(ids=[0] * 12, layers={0: Columns()})
     for key in range(1, 10):

@@ -17,9 +17,11 @@ from transformers import PreTrainedTokenizerFast
 from analysis.answer import plain_of
 from analysis.errors import UserError
 from analysis.models import facts as model_facts
+from analysis.models import recording
 from analysis.models.capabilities import capability, recorded_attention
 from analysis.models.generation import generate_stream
 from analysis.models.prompts import (
+    LONG_CHARACTERS,
     MAX_CHARACTERS,
     MAX_TOKENS,
     check_prompt,
@@ -27,7 +29,8 @@ from analysis.models.prompts import (
     prompt_notes,
     token_labels,
 )
-from analysis.models.trace import THUMBNAIL, trace_prompt
+from analysis.models.trace import THUMBNAIL, held_bytes, longest_trace, trace_prompt
+from analysis.qk.why import alignment_matrix
 from tests.unit.test_fit import loaded_of, loaded_tiny
 from tests.unit.tiny_models import tiny_model
 
@@ -59,9 +62,14 @@ def slow_scores(weights: np.ndarray) -> dict[str, float]:
     }
 
 
+@pytest.mark.parametrize("rows", [30, 7])
 @pytest.mark.parametrize("name", NAMES)
-def test_trace_and_overview_equal_the_models_own_attention(name: str) -> None:
+def test_trace_and_overview_equal_the_models_own_attention(
+    name: str, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All queries at once, or seven at a time, of six heads that see thirty keys at most."""
     loaded = loaded_tiny(name)
+    monkeypatch.setattr(recording, "PIECE", 4 * 6 * 30 * rows)
     trace, overview = trace_prompt(loaded, IDS)
     assert overview is not None
     own = eager_attention(name)
@@ -78,7 +86,36 @@ def test_trace_and_overview_equal_the_models_own_attention(name: str) -> None:
                     cell = attention[head][top:bottom, left:right].max() ** 0.5 * 255
                     assert abs(int(thumbnail[i, j]) - cell) < 1.5
     logits = tiny_model(name, "eager")(torch.tensor([IDS]), use_cache=False).logits[0, -1]
-    assert torch.allclose(trace.next_logits, logits, atol=1e-4)
+    assert torch.allclose(trace.next_logits, logits, atol=1e-4) and trace.seconds > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pooled_maps_are_the_largest_cells_of_the_whole_ones(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    trace, _ = trace_prompt(loaded_tiny(name), IDS, overview=False)
+    generator = torch.Generator().manual_seed(0)
+    width = trace.layers[0].queries.shape[-1]
+    subspace = SimpleNamespace(
+        query_basis=torch.linalg.qr(torch.randn(width, 3, generator=generator))[0],
+        key_basis=torch.linalg.qr(torch.randn(width, 3, generator=generator))[0],
+    )
+    monkeypatch.setattr(recording, "PIECE", 4 * 30 * 9)
+    for layer, head in ((0, 1), (1, 5)):
+        own, record = eager_attention(name)[layer][head], trace.layers[layer]
+        queries, keys = record.queries[0, head].numpy(), record.keys[0, head // record.group].numpy()
+        reads = queries @ subspace.query_basis.numpy() @ subspace.query_basis.numpy().T
+        finds = keys @ subspace.key_basis.numpy() @ subspace.key_basis.numpy().T
+        seen = record.visible(slice(head, head + 1))[0, 0].numpy()
+        for pool in (1, 4):
+            matrix = trace.matrix(layer, head, pool).numpy()
+            aligned = alignment_matrix(trace, layer, head, subspace, pool).numpy()  # type: ignore[arg-type]
+            assert matrix.shape == aligned.shape == (-(-30 // pool),) * 2
+            for i in range(len(matrix)):
+                for j in range(len(matrix)):
+                    cell = slice(pool * i, pool * (i + 1)), slice(pool * j, pool * (j + 1))
+                    assert matrix[i, j] == pytest.approx(own[cell].max(), abs=1e-4)
+                    nats = ((reads[cell[0]] @ finds[cell[1]].T) * record.scaling)[seen[cell]]
+                    most = max(nats, key=abs, default=math.nan)
+                    assert aligned[i, j] == pytest.approx(most, abs=1e-5, nan_ok=True)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -184,6 +221,7 @@ def test_a_prompt_that_is_too_long_is_refused() -> None:
     assert check_prompt("a" * MAX_CHARACTERS)
     with pytest.raises(UserError, match="20,001 characters"):
         check_prompt("a" * (MAX_CHARACTERS + 1))
+    assert check_prompt("a" * LONG_CHARACTERS, LONG_CHARACTERS)
 
 
 @pytest.mark.parametrize("code", [0x00, 0x07, 0x1B, 0x7F, 0x85, 0xD800, 0xDFFF])
@@ -209,6 +247,21 @@ def test_encoding_refuses_what_the_model_cannot_read() -> None:
         encode_prompt(loaded, "hello", chat=True)
     with pytest.raises(UserError, match=f"limit here is {MAX_TOKENS:,}"):
         encode_prompt(with_tokenizer(byte_level(), max_positions=0), "a" * (MAX_TOKENS + 1), chat=False)
+    most, text = MAX_TOKENS + 9, "a" * (MAX_TOKENS + 9)
+    assert len(encode_prompt(with_tokenizer(byte_level(), max_positions=0), text, False, most)) == most
+    with pytest.raises(UserError, match="limit here is 2,050"):
+        encode_prompt(with_tokenizer(byte_level(), max_positions=2_050), text, False, most)
+
+
+def test_what_a_long_prompt_may_hold_is_what_a_trace_of_it_holds() -> None:
+    loaded = loaded_tiny("llama")
+    trace, _ = trace_prompt(loaded, IDS, overview=False)
+    assert held_bytes(loaded.facts, len(IDS)) == trace.size
+    assert longest_trace(loaded.facts) >= (1 << 30) // held_bytes(loaded.facts, 1) > MAX_TOKENS
+    assert longest_trace(replace(loaded.facts, head_width=10**9)) == MAX_TOKENS
+    heard: list[int] = []
+    trace_prompt(loaded, IDS, within=heard.append)
+    assert heard == [0, 1, 2, 3]
 
 
 def test_a_chat_turn_is_templated_and_gets_no_second_start_token() -> None:

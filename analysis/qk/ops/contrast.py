@@ -10,6 +10,7 @@ from analysis.engine.question import Kind
 from analysis.errors import UserError
 from analysis.fields import Flag, Whole
 from analysis.models.capabilities import require_attention
+from analysis.models.prompts import MAX_TOKENS
 from analysis.qk.answers.contrast import DrawnCheck, ProposedContrast
 from analysis.qk.ops.features import OnContrast, feature_name
 from analysis.qk.ops.prompt import OnHead
@@ -66,6 +67,12 @@ class MakeContrast(OnHead[ProposedContrast]):
         if self.chat:
             raise UserError("A contrast is made of plain text. Switch the chat template off and read again.", "chat")
         trace = self.recorded(context, self.query, self.key)
+        if len(trace.ids) > MAX_TOKENS:
+            raise UserError(
+                f"A contrast is made of a prompt of at most {MAX_TOKENS:,} tokens, since its examples are as long. Cut "
+                "this one down to the part that matters.",
+                "prompt",
+            )
         pair = Pair(self.layer, self.head, self.query, self.key)
         text = None if self.query >= self.trace(context)[2] else self.text
         return propose(context.model(self.model), trace, text, pair, self.token, context.progress)

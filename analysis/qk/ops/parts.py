@@ -158,11 +158,11 @@ def other_ids(
 ) -> list[int]:
     """Token ids of the other prompt, up to the query, beside ``ids`` of this one. Raises UserError(field="other") where
     there is none, or no other one."""
-    from analysis.models.prompts import encode_prompt
+    from analysis.models.prompts import MAX_TOKENS, encode_prompt
 
     if not asked.other.strip():
         raise UserError("Write the other prompt.", "other")
-    other = encode_prompt(loaded, asked.other, asked.chat)
+    other = encode_prompt(loaded, asked.other, asked.chat, max(MAX_TOKENS, len(ids)))
     # What comes after a query within the prompt is read by nothing that is asked here; else both end at the same place.
     if query < asked.trace(context)[2] - 1:
         other = other[: query + 1]

@@ -14,7 +14,7 @@ from analysis.engine.question import Kind
 from analysis.errors import UserError
 from analysis.fields import Choice, Whole, whole
 from analysis.models.capabilities import require_attention
-from analysis.models.prompts import check_prompt
+from analysis.models.prompts import LONG_CHARACTERS, check_prompt
 from analysis.models.spec import ModelSpec
 from analysis.qk.answers.prompt import HeadCells, MapPlaces, NextTokens, QueryRow, Reading, SignedCells
 from analysis.qk.contrasts.spec import ContrastSpec
@@ -37,14 +37,14 @@ class OnPrompt(Operation[A]):
     generate: Annotated[int, Whole(0, 200, words="The number of generated tokens")] = 0
 
     def __post_init__(self) -> None:
-        check_prompt(self.text)
+        check_prompt(self.text, LONG_CHARACTERS)
         super().__post_init__()
 
     def trace(self, context: Context, overview: bool = False) -> tuple[Trace, Overview | None, int]:
         """The recorded pass (from memory if it is there), the overview if asked for, and the length of the prompt."""
         from analysis.models.generation import generate_stream
         from analysis.models.prompts import encode_prompt
-        from analysis.models.trace import trace_prompt
+        from analysis.models.trace import longest_trace, trace_prompt
 
         loaded = context.model(self.model)
         require_attention(loaded.facts, "The Attention page does not work with this model.")
@@ -53,7 +53,7 @@ class OnPrompt(Operation[A]):
         earlier = context.memory.get(key)
         if earlier is not None and not overview:
             return earlier[0], None, earlier[1]
-        prompt_ids = encode_prompt(loaded, self.text, self.chat)
+        prompt_ids = encode_prompt(loaded, self.text, self.chat, longest_trace(loaded.facts))
         count, ids = len(prompt_ids), list(earlier[0].ids) if earlier is not None else list(prompt_ids)
         if earlier is None:
             context.progress(0.1, f"{count} tokens")
@@ -61,7 +61,13 @@ class OnPrompt(Operation[A]):
                 ids.append(token)
                 context.progress(0.1 + 0.5 * n / self.generate, f"generated {n} of {self.generate} tokens")
         context.progress(0.6, "recording all layers")
-        trace, scores = trace_prompt(loaded, ids, overview)
+
+        def within(layer: int) -> None:
+            context.end_if_unwanted()
+            share = (layer + 1) / loaded.facts.layers
+            context.tell(0.6 + 0.4 * share, f"recorded layer {layer} of {loaded.facts.layers}")
+
+        trace, scores = trace_prompt(loaded, ids, overview, within=within)
         context.memory.put(key, (trace, count), trace.size)
         return trace, scores, count
 
@@ -78,6 +84,7 @@ class TracePrompt(OnPrompt[Reading]):
     def run(self, context: Context) -> Reading:
         from analysis.models.legible import legibility_notes
         from analysis.models.prompts import encoded_prompt, prompt_notes, token_labels
+        from analysis.models.trace import longest_trace
 
         trace, overview, count = self.trace(context, overview=True)
         assert overview is not None
@@ -91,7 +98,7 @@ class TracePrompt(OnPrompt[Reading]):
             ids=tuple(trace.ids),
             prompt_tokens=count,
             notes=(
-                *encoded_prompt(loaded, self.text, self.chat).notes,
+                *encoded_prompt(loaded, self.text, self.chat, longest_trace(loaded.facts)).notes,
                 *legibility_notes(loaded.tokenizer, self.text),
                 *prompt_notes(self.text, labels),
             ),
@@ -137,11 +144,10 @@ class HeadAttention(OnHead[HeadCells]):
     def run(self, context: Context) -> HeadCells:
         import torch
 
-        matrix = self.recorded(context).matrix(self.layer, self.head)
-        tokens = matrix.shape[0]
+        trace = self.recorded(context)
+        tokens = len(trace.ids)
         pool = -(-tokens // MAX_CELLS)
-        if pool > 1:
-            matrix = torch.nn.functional.max_pool2d(matrix[None, None], pool, ceil_mode=True)[0, 0]
+        matrix = trace.matrix(self.layer, self.head, pool)
         top = float(matrix.max())
         cells = (matrix / max(top, 1e-12) * 255).round().to(torch.uint8).numpy()
         return HeadCells(top, pool, tokens, cells)
@@ -279,17 +285,9 @@ class Alignment(OnHead[SignedCells]):
 
         trace = self.recorded(context)
         subspace = subspace_for(context, self, self.feature, self.rank)
-        matrix = alignment_matrix(trace, self.layer, self.head, subspace)
-        tokens, pool = matrix.shape[0], -(-matrix.shape[0] // MAX_CELLS)
-        # Pooling keeps the entry that is largest in size, whatever its sign.
-        if pool > 1:
-            masked = (
-                torch.nn.functional.max_pool2d((~matrix.isnan()).float()[None, None], pool, ceil_mode=True)[0, 0] == 0
-            )
-            low = matrix.nan_to_num(0)
-            up = torch.nn.functional.max_pool2d(low[None, None], pool, ceil_mode=True)[0, 0]
-            down = -torch.nn.functional.max_pool2d(-low[None, None], pool, ceil_mode=True)[0, 0]
-            matrix = torch.where(up.abs() >= down.abs(), up, down).masked_fill(masked, torch.nan)
+        tokens = len(trace.ids)
+        pool = -(-tokens // MAX_CELLS)
+        matrix = alignment_matrix(trace, self.layer, self.head, subspace, pool)
         top = float(matrix.nan_to_num(0).abs().max())
         scaled = (matrix / max(top, 1e-12) * 127).round()
         cells = scaled.nan_to_num(-128).to(torch.int8).numpy()
