@@ -6,6 +6,7 @@ gets the same answers from the same code without a second process.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -40,8 +41,9 @@ class Context:
             spec, lambda share, text="", **facts: self.progress(None, text), fresh=fresh, load=load
         )
 
-    def spread(self, model: LoadedModel | None = None) -> Spread:
-        """What computes shards of data with a model that is loaded: this process, or a cluster where there is one."""
+    def spread(self, model: LoadedModel | None = None, seconds: float = math.inf) -> Spread:
+        """What computes shards of data with a model that is loaded: this process, or a cluster where there is one and
+        the work, which takes about so many ``seconds`` here, is worth it."""
         return Here(model, self)
 
     def progress(self, share: float | None, text: str = "", **facts: Any) -> None:

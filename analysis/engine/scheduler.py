@@ -31,7 +31,7 @@ from analysis.engine.memory import Memory
 from analysis.engine.operation import Operation
 from analysis.engine.question import Kind, Result
 from analysis.engine.residents import Residents
-from analysis.engine.spread import Here, Spread, Surroundings
+from analysis.engine.spread import PAYS, Here, Spread, Surroundings
 from analysis.engine.store import ResultStore
 from analysis.engine.strands import Strand, Threads
 from analysis.engine.task import Emit, Slot, Subscriber, Task
@@ -73,9 +73,9 @@ class TaskContext(Context):
                 self._scheduler.book.change(token, share=share, text=str(value.get("text", "")))
             self._scheduler.tell_waits(AGAIN)
 
-    def spread(self, model: LoadedModel | None = None) -> Spread:
-        """What the scheduler was given for it."""
-        return self._scheduler.spread(model, self)
+    def spread(self, model: LoadedModel | None = None, seconds: float = math.inf) -> Spread:
+        """What the scheduler was given for it, or this thread for what is done soon."""
+        return Here(model, self) if seconds < PAYS else self._scheduler.spread(model, self)
 
     def check(self) -> None:
         """Let others run whose turn it is; then end here if nobody wants the answer any more."""

@@ -23,6 +23,11 @@ S = TypeVar("S")
 P = TypeVar("P")
 
 
+PAYS = 3.0
+"""Seconds on one machine below which work is not given to nodes: what they are told, and what each shard begins with,
+takes a good part of a second."""
+
+
 class Surroundings(Protocol):
     """What a context is to a bench."""
 

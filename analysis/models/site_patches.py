@@ -51,26 +51,32 @@ def site_layers(loaded: LoadedModel, kind: SiteKind) -> list[int]:
 
 
 def site_patches(
-    loaded: LoadedModel, ids: Sequence[int], other: Sequence[int], pairs: Sequence[Pair], kind: SiteKind
+    loaded: LoadedModel,
+    ids: Sequence[int],
+    other: Sequence[int],
+    pairs: Sequence[Pair],
+    kind: SiteKind,
+    layers: Sequence[int] | None = None,
 ) -> Iterator[list[SitePatched]]:
     """Yield, batch by batch and block by block, what the model predicts after the last of ``ids`` with one activation
-    as it is in the run of ``other``: at the first token of each pair, the one of the second; and at all at once."""
+    as it is in the run of ``other``: at the first token of each pair, the one of the second; and at all at once. In all
+    blocks that have the site, or in those of ``layers``."""
     places: list[tuple[int, list[Pair]]] = [(mine, [(mine, theirs)]) for mine, theirs in pairs]
     places.append((ALL, list(pairs)))
     size = 1 if rows_together(loaded) == "alone" else max(1, _BATCH_TOKENS // len(ids))
     element = 2 if loaded.facts.dtype in ("float16", "bfloat16") else 4
     step = max(1, _HELD // ((len(ids) + len(other)) * loaded.facts.hidden * element))
-    there, skips = site_layers(loaded, kind), None
+    there, skips = site_layers(loaded, kind) if layers is None else list(layers), None
     for start in range(0, len(there), step):
-        layers = there[start : start + step]
-        theirs = _given(loaded, other, kind, layers)
-        with outputs_behind(loaded, [n - 1 for n in layers if n > 0]) as behind:
+        held = there[start : start + step]
+        theirs = _given(loaded, other, kind, held)
+        with outputs_behind(loaded, [n - 1 for n in held if n > 0]) as behind:
             plain = plain_logits(loaded, ids)
         if skips is None:
-            later = [layer for layer in layers if layer > 0]
+            later = [layer for layer in held if layer > 0]
             middle = later[len(later) // 2] if later else 0
             skips = bool(later) and may_begin(loaded, ids, plain, middle, behind[middle - 1])
-        for layer in layers:
+        for layer in held:
             given = behind[layer - 1] if skips and layer > 0 else None
             for first in range(0, len(places), size):
                 yield _batch(loaded, ids, layer, kind, theirs[layer], places[first : first + size], given)

@@ -7,6 +7,7 @@ second run makes only what is missing, however the first one ended.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -167,9 +168,9 @@ class PartContext(Context):
         if "line" not in value:
             self._told(value.get("share"), str(value.get("text", "")))
 
-    def spread(self, model: LoadedModel | None = None) -> Spread:
+    def spread(self, model: LoadedModel | None = None, seconds: float = math.inf) -> Spread:
         """That of the run."""
-        return self._outer.spread(model)
+        return self._outer.spread(model, seconds)
 
     def check(self) -> None:
         """A safe point of the run."""

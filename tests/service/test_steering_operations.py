@@ -67,10 +67,10 @@ from analysis.qk.ops.features import FitContrast
 from analysis.steering import generate_stream, steer, writing
 from analysis.steering.room import room_for
 from tests.service.kept_files import check_served_only_with_its_files
+from tests.unit.lossy import Lossy
 from tests.unit.mfa.truth import covariances, dense_joint
 from tests.unit.test_contrasts import NOUNS, _byte_level
 from tests.unit.tiny_models import tiny_model
-from tests.unit.wired import Wired
 
 TEXT = "the lamp is kept in Box A, the key is kept in Box B. the lamp is kept in Box"
 K, R, LAYER = 5, 2, 1
@@ -577,10 +577,12 @@ def test_a_cell_of_a_sweep_is_the_next_token_at_its_settings_and_cancelled_cells
     bench.perform(alone)
     assert len(measured) - before - again > again  # what the cancelled one had measured was not measured again
     residents = bench.context.residents
-    wired = Wired(residents.get(SPEC), contexts=[Context(residents, memory=Memory()) for _ in range(2)])
-    monkeypatch.setattr(bench.context, "spread", lambda model: wired)
+    contexts = [Context(residents, memory=Memory()) for _ in range(2)]
+    lossy = Lossy(residents.get(SPEC), hands=2, contexts=contexts)
+    monkeypatch.setattr(bench.context, "spread", lambda model: lossy)
     monkeypatch.setattr(bench.context, "memory", Memory())
     nodes = SteerSweep.answer_from(asked.result(bench.context))
+    assert lossy.lost == ["cell_of_sweep"]
     np.testing.assert_array_equal(nodes.gain, found.gain)
     np.testing.assert_array_equal(nodes.null_high, found.null_high)
     for r, c in np.argwhere(reached)[:3]:

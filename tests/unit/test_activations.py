@@ -38,6 +38,7 @@ from analysis.models.capture import Captured
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.sites import Site
 from analysis.spoken import counted, duration
+from tests.unit.lossy import Lossy
 from tests.unit.test_fit import loaded_tiny
 from tests.unit.wired import Wired
 
@@ -525,7 +526,7 @@ class Ahead(Wired):
         yield from list(super().__call__(*shards, **options))
 
 
-@pytest.mark.parametrize("way", [Wired, Ahead])
+@pytest.mark.parametrize("way", [Wired, Ahead, Lossy])
 def test_chunks_that_were_read_elsewhere_make_the_same_stores(way: Any, monkeypatch: Any, tmp_path: Path) -> None:
     model, passages = loaded(True), texts(60)
     monkeypatch.setattr(collecting, "CHUNK_CHARACTERS", 200)
@@ -538,6 +539,7 @@ def test_chunks_that_were_read_elsewhere_make_the_same_stores(way: Any, monkeypa
             stores = collect_each(model, passages, wants, norm_guard=1.2, spread=spread)
         bodies.append([[e["sha256"] for e in stores[site].shards.entries] for site in wants])
     assert bodies[0] == bodies[1] and all(bodies[0])
+    assert not isinstance(spread, Lossy) or spread.lost == ["read_chunk"]
 
 
 def test_what_cannot_be_collected_is_refused_before_the_model_runs(monkeypatch: Any, home: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,103 +16,26 @@ import torch
 from analysis.cluster import hands as hands_module
 from analysis.cluster import link as linking
 from analysis.cluster import spread as spreading
-from analysis.cluster.frames import answer_of, block
-from analysis.cluster.hands import Hands
 from analysis.cluster.nodes import model_there, wanted
 from analysis.cluster.spread import OnNodes, spread_of
 from analysis.cluster.trial import Rows, Trial, add_rows
 from analysis.engine.context import Context
 from analysis.engine.residents import Residents
-from analysis.engine.spread import Bench, Here, here
+from analysis.engine.spread import Here, here
 from analysis.errors import UserError
 from analysis.models.loader import load_model
 from analysis.models.spec import ModelSpec
 from benchmarks.architectures import saved, tiny
+from tests.unit.lossy import NodeHands, StandIn
 
 COMMON = Trial(np.array([1.0, 0.5]))
 SHARDS = [Rows(n * 3, n * 3 + 3) for n in range(12)]
 
 
-class Gone(Exception):
-    """As Ray says that an actor is no more."""
-
-
-@dataclass(eq=False)
-class Reference:
-    """What an actor was asked; it answers once somebody waits for it."""
-
-    answer: Any
-    at: Any
-    first: bool = False
-
-
-class Actor:
-    """A node's actor, which works in this process when it is waited for."""
-
-    def __init__(self, ray: StandIn) -> None:
-        self.ray, self.alive = ray, True
-        self.hold = SimpleNamespace(remote=lambda model: Reference("", self))
-        self.end = SimpleNamespace(remote=lambda call: None)
-        self.share = SimpleNamespace(remote=lambda call: Reference((0.0, ""), self))
-        self.work = SimpleNamespace(remote=self._work)
-
-    def _work(self, call: str, model: Any, name: str, common: Any, shard: Any) -> Reference:
-        self.ray.works += 1
-        rows = answer_of(Rows, shard)
-        part = block(add_rows(Bench(), answer_of(Trial, common), rows))
-        return Reference(('{"type": "part"}', part), self, rows.first == 0)
-
-
-class StandIn:
-    """What is used of Ray's module."""
-
-    exceptions = SimpleNamespace(RayError=Gone)
-
-    def __init__(self, *nodes: tuple[str, dict[str, str]]) -> None:
-        self.listed = [
-            {"NodeID": id, "Alive": True, "Resources": {"CPU": 1.0}, "Labels": labels} for id, labels in nodes
-        ]
-        self.first_is_slow, self.works = False, 0
-        self.head = threading.Event()
-        self.head.set()
-
-    def nodes(self) -> list[dict[str, Any]]:
-        self.head.wait(5)
-        return list(self.listed)
-
-    def get_runtime_context(self) -> Any:
-        return SimpleNamespace(get_job_id=lambda: "job", get_node_id=lambda: "a")
-
-    def is_initialized(self) -> bool:
-        return True
-
-    def put(self, value: Any) -> Any:
-        return value
-
-    def wait(self, pending: list[Reference], timeout: float) -> tuple[list[Reference], list[Reference]]:
-        ready = [reference for reference in pending if not (reference.first and self.first_is_slow)]
-        return ready, []
-
-    def get(self, reference: Reference) -> Any:
-        if not reference.at.alive:
-            raise Gone("the actor is gone")
-        return reference.answer
-
-    def kill(self, actor: Actor) -> None:
-        actor.alive = False
-
-
 @pytest.fixture
 def ray(monkeypatch: pytest.MonkeyPatch) -> StandIn:
-    made = StandIn(("a", {"room": "lab"}), ("b", {"room": "lab"}), ("c", {}))
-    monkeypatch.setattr(hands_module, "link", lambda: made)
     monkeypatch.setattr(hands_module, "FRESH", -1.0)
-
-    def begin(self: Hands, hand: Any) -> None:
-        hand.actor = hand.actor or Actor(made)
-
-    monkeypatch.setattr(Hands, "begin", begin)
-    return made
+    return StandIn(("a", {"room": "lab"}), ("b", {"room": "lab"}), ("c", {}))
 
 
 def totals(parts: list[Any]) -> list[list[float]]:
@@ -120,7 +43,7 @@ def totals(parts: list[Any]) -> list[list[float]]:
 
 
 def test_two_nodes_that_go_together_cost_their_shards_alone(ray: StandIn) -> None:
-    spread = OnNodes(Hands(), "cpu", None, Context())
+    spread = OnNodes(NodeHands(ray), "cpu", None, Context())
     held, calls = spread._held, [0]
 
     def check() -> None:
@@ -136,9 +59,9 @@ def test_two_nodes_that_go_together_cost_their_shards_alone(ray: StandIn) -> Non
 
 
 def test_a_label_of_workers_is_one_of_hands(ray: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [hand.key[0] for hand in Hands().of("cpu")] == ["a", "b", "c"]
+    assert [hand.key[0] for hand in NodeHands(ray).of("cpu")] == ["a", "b", "c"]
     monkeypatch.setenv("ATTUNE_WORKER_LABEL", "room=lab")
-    assert [hand.key[0] for hand in Hands().of("cpu")] == ["a", "b"]
+    assert [hand.key[0] for hand in NodeHands(ray).of("cpu")] == ["a", "b"]
 
 
 def test_parts_that_wait_for_an_early_one_are_bounded(ray: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +77,7 @@ def test_parts_that_wait_for_an_early_one_are_bounded(ray: StandIn, monkeypatch:
                 ray.first_is_slow = False
 
         given: list[int] = []
-        made = OnNodes(Hands(), "cpu", None, Context())(add_rows, COMMON, SHARDS, check=check)
+        made = OnNodes(NodeHands(ray), "cpu", None, Context())(add_rows, COMMON, SHARDS, check=check)
         assert totals(list(made)) == totals(list(here(add_rows, COMMON, SHARDS)))
         return given[0]
 
@@ -163,7 +86,7 @@ def test_parts_that_wait_for_an_early_one_are_bounded(ray: StandIn, monkeypatch:
 
 def test_a_head_that_gives_no_list_keeps_nobody(ray: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hands_module, "PATIENCE", 0.05)
-    held = Hands()
+    held = NodeHands(ray)
     known = held.of("cpu")
     ray.head.clear()
     began = time.monotonic()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,3 +80,25 @@ def test_a_bench_remembers_from_shard_to_shard_and_has_no_model_unless_given() -
     assert own._memory.get("rows") == 9
     with pytest.raises(RuntimeError, match="without a model"):
         _ = Bench().loaded
+
+
+LOST = {
+    "falls_of_parts": "unit/test_falls.py", "falls_of_sites": "unit/test_falls.py",
+    "add_run": "unit/test_fit.py", "read_chunk": "unit/test_activations.py",
+    "e_step": "unit/mfa/test_spread.py", "held_score": "unit/mfa/test_spread.py",
+    "nearest_means": "unit/mfa/test_spread.py", "step": "unit/snmf/test_spread.py",
+    "channels_of_rows": "unit/rotate/test_shards.py", "moments_of_block": "unit/rotate/test_shards.py",
+    "part_of_study": "unit/faithfulness/test_shards.py", "scores_of_items": "unit/faithfulness/test_shards.py",
+    "cell_of_sweep": "service/test_steering_operations.py", "add_rows": "unit/test_cluster_hands.py",
+}  # fmt: skip
+"""Where each function of shards is computed on nodes of which one dies in the middle, and compared with the loop."""
+
+
+def test_each_function_of_shards_is_tried_with_a_node_that_dies() -> None:
+    root = Path(__file__).parents[2]
+    shards = re.compile(r"^def (\w+)\(\s*bench: Bench, \w+: \w+, \w+: \w+\s*\)", re.MULTILINE)
+    there = {name for path in (root / "analysis").rglob("*.py") for name in shards.findall(path.read_text())}
+    assert there - {"_captured", "_batches"} == set(LOST)
+    for name, path in LOST.items():
+        text = (root / "tests" / path).read_text()
+        assert "lossy import" in text and (name in text or path == "unit/mfa/test_spread.py"), name

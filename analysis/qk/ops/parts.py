@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
@@ -19,8 +18,8 @@ from analysis.qk.ops.token import OnToken, difference, target_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from analysis.models.ablation import Ablated
     from analysis.models.loaded_model import LoadedModel
+    from analysis.qk.falls import PartChange, Prediction
 
 RESAMPLED = 3
 """Other texts whose outputs stand in place of a part's, one after the other; the mean of what falls is given."""
@@ -38,27 +37,26 @@ class AblateParts(OnToken[TokenAblation]):
         return f"Take out each head and MLP of “{shortened(self.text)}”"
 
     def run(self, context: Context) -> TokenAblation:
-        from analysis.models.ablation import ablations, parts_of, plain_logits
-        from analysis.models.patches import patches
+        from analysis.models.ablation import parts_of, plain_logits
+        from analysis.qk.falls import PartChange
 
         loaded, trace, query = self.read(context)
         ids = trace.ids[: query + 1]
         plain = plain_logits(loaded, ids)
         target = target_of(loaded, plain, query, self.token, self.against)
         parts = parts_of(loaded)
+        asked = _prediction(ids, target, plain)
         if self.baseline != "resampled":
-            runs = ablations(loaded, ids, parts, self.baseline)  # type: ignore[arg-type]
-            return TokenAblation(target, self.baseline, False, *_falls(context, loaded, plain, target, parts, runs))
+            change = PartChange(asked, self.baseline)
+            return TokenAblation(target, self.baseline, False, *_falls(context, loaded, change, target, parts))
         if len(ids) < 2:
             raise UserError(
                 "A prompt of one token has no other tokens to take from other texts. Take zero.", "baseline"
             )
         # The first token keeps its own: many models park attention there, and its vectors are like no other's.
-        later = range(1, len(ids))
-        several = [patches(loaded, ids, text, parts, "output", later) for text in other_texts(loaded, len(ids))]
-        return TokenAblation(
-            target, self.baseline, False, *_falls(context, loaded, plain, target, parts, chain(*several), len(several))
-        )
+        several = tuple(map(tuple, other_texts(loaded, len(ids))))
+        change = PartChange(asked, others=several, positions=tuple(range(1, len(ids))))
+        return TokenAblation(target, self.baseline, False, *_falls(context, loaded, change, target, parts))
 
 
 @dataclass(frozen=True)
@@ -77,8 +75,8 @@ class PatchParts(OnToken[TokenPatch]):
 
     def run(self, context: Context) -> TokenPatch:
         from analysis.models.ablation import MLP, parts_of, plain_logits
-        from analysis.models.patches import patches
         from analysis.models.prompts import token_labels
+        from analysis.qk.falls import PartChange
 
         loaded, trace, query = self.read(context)
         ids = trace.ids[: query + 1]
@@ -86,12 +84,12 @@ class PatchParts(OnToken[TokenPatch]):
             raise UserError("The token that is patched comes after the query. Choose an earlier one.", "at")
         other = other_ids(context, loaded, self, ids, query)
         parts = [part for part in parts_of(loaded) if self.what == "output" or part[1] != MLP]
-        positions = None if self.at < 0 else [self.at]
-        runs = patches(loaded, ids, other, parts, self.what, positions)  # type: ignore[arg-type]
         plain = plain_logits(loaded, ids)
         target = target_of(loaded, plain, query, self.token, self.against)
         differ = tuple(i for i, (a, b) in enumerate(zip(ids, other, strict=False)) if a != b)
-        falls = _falls(context, loaded, plain, target, parts, runs)
+        positions = None if self.at < 0 else (self.at,)
+        change = PartChange(_prediction(ids, target, plain), "", (tuple(other),), self.what, positions)
+        falls = _falls(context, loaded, change, target, parts)
         return TokenPatch(
             target,
             "other",
@@ -122,9 +120,9 @@ class PathParts(OnToken[TokenPath]):
         return f"Ways into layer {self.layer}, head {self.head} on “{shortened(self.text)}”"
 
     def run(self, context: Context) -> TokenPath:
-        from analysis.models.ablation import Change, TakenOut, parts_of, plain_logits
-        from analysis.models.patches import Patch, same_length
-        from analysis.models.paths import paths
+        from analysis.models.ablation import parts_of, plain_logits
+        from analysis.models.patches import same_length
+        from analysis.qk.falls import PartChange
 
         loaded, trace, query = self.read(context)
         ids, to = trace.ids[: query + 1], (self.layer, self.head)
@@ -137,19 +135,17 @@ class PathParts(OnToken[TokenPath]):
             raise UserError("No head and no MLP stands before this head. Open one of a later layer.", "layer")
         if self.baseline == "mean" and len(ids) < 2:
             raise UserError("A prompt of one token has no mean over other tokens. Take zero.", "baseline")
-        change: Change
+        others: tuple[tuple[int, ...], ...] = ()
         other_total: float | None = None
         plain = plain_logits(loaded, ids)
         target = target_of(loaded, plain, query, self.token, self.against)
         if self.baseline == "other":
             other = other_ids(context, loaded, self, ids, query)
             same_length(ids, other)
-            change, other_total = Patch(loaded, other, "output"), difference(plain_logits(loaded, other), target)
-        else:
-            change = TakenOut(loaded, self.baseline)  # type: ignore[arg-type]
+            others, other_total = (tuple(other),), difference(plain_logits(loaded, other), target)
         before = [part for part in parts if part[0] < self.layer]
-        runs = paths(loaded, ids, parts, change, to, self.side)  # type: ignore[arg-type]
-        falls = _falls(context, loaded, plain, target, before, runs)
+        change = PartChange(_prediction(ids, target, plain), self.baseline, others, to=to, side=self.side)
+        falls = _falls(context, loaded, change, target, before)
         return TokenPath(target, self.baseline, False, *falls, self.layer, self.head, self.side, other_total)
 
 
@@ -197,32 +193,31 @@ def other_texts(loaded: LoadedModel, tokens: int) -> list[list[int]]:
     raise UserError("No texts of the corpus are as long as this prompt. Take the mean.", "baseline")
 
 
-def _falls(
-    context: Context,
-    loaded: LoadedModel,
-    plain: Tensor,
-    target: Target,
-    parts: Sequence[tuple[int, int]],
-    runs: Iterable[Sequence[Ablated]],
-    times: int = 1,
-) -> tuple[float, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The plain difference, and falls and divergences of heads and MLPs as of :class:`TokenAblation`: means over
-    ``times`` runs of all parts."""
-    from analysis.models.ablation import MLP
+def _prediction(ids: Sequence[int], target: Target, plain: Tensor) -> Prediction:
+    from analysis.qk.falls import Prediction
 
-    total, before = difference(plain, target), plain.double().log_softmax(-1)
-    size = (loaded.facts.layers, loaded.facts.heads + 1)
+    return Prediction(tuple(ids), target.token, target.against, plain.numpy())
+
+
+def _falls(
+    context: Context, loaded: LoadedModel, change: PartChange, target: Target, parts: Sequence[tuple[int, int]]
+) -> tuple[float, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The plain difference, and falls and divergences of heads and MLPs as of :class:`TokenAblation`."""
+    import torch
+
+    from analysis.models.ablation import MLP
+    from analysis.qk.falls import over_parts, seconds_of
+
+    facts = loaded.facts
+    asked, times = change.prediction, max(1, len(change.others))
+    seconds = seconds_of(loaded, len(asked.ids), [layer for layer, _ in parts], times)
+    spread = context.spread(loaded, seconds)
+    found = over_parts(spread, change, parts, facts.layers, context.progress, context.check)
+    size = (facts.layers, facts.heads + 1)
     falls, moved = (np.full(size, np.nan) for _ in range(2))  # the last column is the MLPs'
-    for layer, head in parts:
-        falls[layer, head], moved[layer, head] = 0.0, 0.0
-    done = 0
-    for batch in runs:
-        for one in batch:
-            place = one.layer, size[1] - 1 if one.head == MLP else one.head
-            falls[place] += (total - difference(one.logits, target)) / times
-            moved[place] += float((before.exp() * (before - one.logits.double().log_softmax(-1))).sum()) / times
-        done += len(batch)
-        count = len(parts) * times
-        context.progress(done / count, f"{done} of {count} heads and MLPs, block {batch[-1].layer}")
+    for n, (layer, head) in enumerate(parts):
+        place = layer, size[1] - 1 if head == MLP else head
+        falls[place], moved[place] = found.falls[n], found.moved[n]
     falls, moved = falls.astype(np.float32), moved.clip(0).astype(np.float32)
+    total = difference(torch.from_numpy(asked.logits), target)
     return total, falls[:, :-1], falls[:, -1], moved[:, :-1], moved[:, -1]

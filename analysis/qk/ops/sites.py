@@ -122,7 +122,8 @@ class PatchSites(OnToken[PatchedSites]):
     def run(self, context: Context) -> PatchedSites:
         from analysis.models.ablation import plain_logits
         from analysis.models.pairing import beyond_start, shared_start
-        from analysis.models.site_patches import ALL, site_layers, site_patches
+        from analysis.models.site_patches import site_layers
+        from analysis.qk.falls import Prediction, SiteChange, over_sites, seconds_of
 
         loaded = context.model(self.model)
         both = _both(context, self, self.other, self.query, self.pairs)
@@ -140,22 +141,19 @@ class PatchSites(OnToken[PatchedSites]):
             raise UserError("This site cannot be reached in any block of this model. Take the residual stream.", "site")
         plain = plain_logits(loaded, ids)
         target = target_of(loaded, plain, len(ids) - 1, self.token, self.against)
-        total, before = difference(plain, target), plain.double().log_softmax(-1)
+        given = Prediction(tuple(ids), target.token, target.against, plain.numpy())
+        common = SiteChange(given, tuple(other), tuple(run), self.site)
+        seconds = seconds_of(loaded, len(ids), layers, len(run) + 1)
+        spread = context.spread(loaded, seconds)
+        found = over_sites(spread, common, layers, loaded.facts.layers, context.progress, context.check)
         falls, moved = (np.full((loaded.facts.layers, len(pairs) + 1), np.nan, np.float32) for _ in range(2))
         falls[layers], moved[layers] = 0, 0
-        column = {mine: n for n, (mine, _) in enumerate(pairs)} | {ALL: len(pairs)}
-        done, count = 0, len(layers) * (len(run) + 1)
-        for batch in site_patches(loaded, ids, other, run, self.site):  # type: ignore[arg-type]
-            for one in batch:
-                after = one.logits.double().log_softmax(-1)
-                falls[one.layer, column[one.at]] = total - difference(one.logits, target)
-                moved[one.layer, column[one.at]] = max(0.0, float((before.exp() * (before - after)).sum()))
-            done += len(batch)
-            context.progress(done / count, f"{done} of {count} places, block {batch[-1].layer}")
+        columns = [[mine for mine, _ in pairs].index(mine) for mine, _ in run] + [len(pairs)]
+        falls[np.ix_(layers, columns)], moved[np.ix_(layers, columns)] = found.falls, found.moved.clip(0)
         return PatchedSites(
             target,
             self.site,
-            total,
+            difference(plain, target),
             difference(plain_logits(loaded, other), target),
             _labels(loaded, ids),
             _labels(loaded, other),

@@ -152,8 +152,9 @@ class EstimateFalls(OnToken[TokenAblation]):
 
 def difference(logits: Tensor, target: Target) -> float:
     """The logit difference that is asked about."""
-    other = logits.double().mean() if target.against < 0 else logits[target.against].double()
-    return float(logits[target.token].double() - other)
+    from analysis.qk.falls import logit_difference
+
+    return logit_difference(logits, target.token, target.against)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from analysis.mfa.spread import Shards
 from analysis.models.capture import Captured
 from analysis.models.sites import Site
 from analysis.progress import Check, no_check
+from tests.unit.lossy import Lossy
 from tests.unit.wired import Wired
 
 SITE = Site(1)
@@ -83,8 +84,10 @@ def fitted(
 
 @pytest.mark.parametrize("noise", ["shared", "component"])
 def test_a_fit_on_shards_is_that_on_the_rows_in_memory(store: ActivationStore, noise: str) -> None:
-    plain, one, three = (fitted(store, spread, noise) for spread in (None, Counted(1), Counted(3)))
-    for other in (one, three):
+    nodes = Lossy(fatal=(5, 22, 30))
+    plain, one, three, lost = (fitted(store, spread, noise) for spread in (None, Counted(1), Counted(3), nodes))
+    assert len(nodes.lost) == 3 and set(nodes.lost) <= CALLS
+    for other in (one, three, lost):
         assert other.n_iter_ == plain.n_iter_ and other.reseeded_ == plain.reseeded_
         assert other.score_ == pytest.approx(plain.score_, abs=1e-6)
         for name in ("weights", "means", "loadings", "noise"):

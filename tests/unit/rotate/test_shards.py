@@ -8,6 +8,7 @@ import pytest
 from analysis.errors import Cancelled
 from analysis.rotate.measure import measure
 from analysis.rotate.width import Width
+from tests.unit.lossy import Lossy
 from tests.unit.rotate.test_vectors import loaded, read
 from tests.unit.wired import Wired
 
@@ -16,8 +17,9 @@ SMALL = Width("small", 40, 1, 1, 1, 8, 1, 20, 5)
 
 def test_a_null_measured_on_nodes_is_that_of_one_machine() -> None:
     name = "llama"
-    alone = measure(read(name), SMALL, seed=3)
-    nodes = measure(read(name), SMALL, seed=3, spread=Wired(loaded(name)))
+    alone, spread = measure(read(name), SMALL, seed=3), Lossy(loaded(name), fatal=(2, 9))
+    nodes = measure(read(name), SMALL, seed=3, spread=spread)
+    assert spread.lost == ["channels_of_rows", "moments_of_block"]
     assert alone.arrays.keys() == nodes.arrays.keys() and alone.manifest == nodes.manifest
     for key, values in alone.arrays.items():
         np.testing.assert_array_equal(values, nodes.arrays[key], err_msg=key)

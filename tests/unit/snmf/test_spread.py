@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from analysis.models.capture import Captured
 from analysis.models.sites import Site
 from analysis.snmf.semi_nmf import SemiNMF
 from analysis.snmf.spread import Shards
+from tests.unit.lossy import Lossy
 from tests.unit.wired import Wired
 
 SITE = Site(1, "mlp_hidden")
@@ -51,8 +53,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ActivationStore:
     return found
 
 
-@pytest.mark.parametrize("way", [Wired, Forgetful])
-def test_steps_on_shards_are_those_on_the_tokens_in_memory(store: ActivationStore, way: type[Wired]) -> None:
+@pytest.mark.parametrize("way", [Wired, Forgetful, partial(Lossy, fatal=(15,))])
+def test_steps_on_shards_are_those_on_the_tokens_in_memory(store: ActivationStore, way: Any) -> None:
     chosen = torch.rand(store.rows, generator=torch.Generator().manual_seed(2)) < 0.7
     x = store.read(SITE, chosen)
     spread = way(hands=3)
@@ -66,6 +68,7 @@ def test_steps_on_shards_are_those_on_the_tokens_in_memory(store: ActivationStor
     assert torch.allclose(other.components_, plain.components_, atol=1e-4 * scale[0])  # products in float32
     assert torch.allclose(other.activations_, plain.activations_, atol=1e-4 * scale[1])
     assert other.explained_ == pytest.approx(plain.explained_, abs=1e-6) and plain.explained_ > 0.5
+    assert not isinstance(spread, Lossy) or spread.lost == ["step"]
     if isinstance(spread, Forgetful):
         assert spread.calls >= 8  # those that lacked their activations were asked again
 
