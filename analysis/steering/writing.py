@@ -198,7 +198,8 @@ class Writer:
         return {text.name: self._measured(text) for text in rows}
 
     def _say_room(self, texts: int) -> None:
-        self.context.line(room=room_for(self.loaded, len(self.prompt), self.settings.count, texts))
+        room = room_for(self.loaded, len(self.prompt), self.settings.count, texts)
+        self.context.line(room=room, prompt=list(self.prompt))
 
     def _arm(self, text: Text, seed: int, made: list[Intervention]) -> Arm:
         s = self.settings

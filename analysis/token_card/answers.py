@@ -176,7 +176,8 @@ class LensRow:
 @dataclass(frozen=True)
 class TokenCardAnswer:
     """A token with its forms, its text and its parts; or, with no ``id``, the ``pieces`` of a typed text that is
-    several tokens, of which one is to be chosen."""
+    several tokens, of which one is to be chosen. ``why``: where it is asked why it stands there, and ``why_note``, what
+    of that cannot be asked; both None without a text before it."""
 
     id: int | None
     token: str
@@ -188,3 +189,5 @@ class TokenCardAnswer:
     pieces: tuple[TokenName, ...] = ()
     sentence: str = ""
     lens: LensRow | None = None
+    why: Annotated[Place | None, Absent()] = None
+    why_note: Annotated[str | None, Absent()] = None

@@ -15,10 +15,10 @@ from analysis.engine.context import Context
 from analysis.engine.operation import Operation
 from analysis.errors import UserError
 from analysis.fields import whole
-from analysis.mfa.settings import SteeringSettings
 from analysis.models.prompts import LONG_CHARACTERS, MAX_TOKENS, check_prompt
 from analysis.models.spec import OTHELLO, ModelSpec
 from analysis.qk.contrasts.spec import ContrastSpec
+from analysis.steering.steers import Steer
 from analysis.token_card.answers import LensRow, TokenCardAnswer, TokenContext
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class TokenCard(Operation[TokenCardAnswer]):
     The token is named by ``token`` (typed text), by ``token_id``, or by ``position`` in a context: the prompt ``text``
     (with ``chat`` and ``generate`` as on the Attention page) or the tokens ``ids`` of a passage. ``contrasts``:
     features of the Attention page to look at besides those fitted with their usual settings. ``steer``: a set-up under
-    which the lens reads the text once more.
+    which the lens reads the text once more, and which goes along where it is asked why the token stands there.
     """
 
     model: ModelSpec = ModelSpec("default")
@@ -52,7 +52,7 @@ class TokenCard(Operation[TokenCardAnswer]):
     generate: int = 0
     ids: tuple[int, ...] = ()
     contrasts: tuple[ContrastSpec, ...] = ()
-    steer: SteeringSettings | None = None
+    steer: Steer | None = None
 
     def __post_init__(self) -> None:
         whole(self.token_id, -1, 10_000_000, "token", "The number of the token")
@@ -73,6 +73,7 @@ class TokenCard(Operation[TokenCardAnswer]):
 
     def reads(self, context: Context) -> str:
         """Checksums of all fits, factorizations and measurements of this model, and which features are fitted."""
+        from analysis.bridge.steers import reads_of
         from analysis.mfa.library import REGION_SETS
         from analysis.rotate.library import MEASUREMENTS
         from analysis.snmf.library import FACTORIZATIONS
@@ -81,13 +82,14 @@ class TokenCard(Operation[TokenCardAnswer]):
         fingerprint = context.residents.fingerprint(self.model) or ""
         shelves = (s.checksums(fingerprint) for s in (REGION_SETS, MEASUREMENTS, FACTORIZATIONS))
         features = (key for _, key in fitted_contrasts(context, self.model, self.contrasts))
-        steer = [] if self.steer is None else [REGION_SETS.checksum(self.steer.fit)]
+        steer = [] if self.steer is None else [reads_of(self.steer, lambda: context.model(self.model))]
         return " ".join([*shelves, *features, *steer])
 
     def run(self, context: Context) -> TokenCardAnswer:
         from analysis.models.lookup import names_of, relatives
         from analysis.token_card.parts import TokenParts
         from analysis.token_card.text import TokenText
+        from analysis.token_card.why import why_here
 
         loaded = context.model(self.model)
         text = TokenText(self.model, self.text, self.chat, self.generate, self.ids, self.position)
@@ -96,6 +98,8 @@ class TokenCard(Operation[TokenCardAnswer]):
         if token is None:
             return self._offer(loaded)
         (name,) = names_of(loaded.tokenizer, [token])
+        before = text.before(loaded, ids)
+        why, note_on_why = (None, None) if before is None else why_here(before, token, self.steer)
         return TokenCardAnswer(
             token,
             name.token,
@@ -104,6 +108,8 @@ class TokenCard(Operation[TokenCardAnswer]):
             MOVES if self.model.source == OTHELLO else note,
             TokenParts(text, self.contrasts, context, loaded, token, ids).parts(),
             lens=self._lens(context, text, loaded, token, ids),
+            why=why,
+            why_note=note_on_why or None,
         )
 
     def _lens(

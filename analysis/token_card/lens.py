@@ -8,8 +8,8 @@ from analysis.bridge.agreement import agreement_of
 from analysis.bridge.steers import ready
 from analysis.engine.context import Context
 from analysis.errors import UserError
-from analysis.mfa.settings import SteeringSettings
 from analysis.steering.prompt import ReadPrompt
+from analysis.steering.steers import Steer
 from analysis.token_card.answers import LensRow
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def lens_row(
-    context: Context, text: TokenText, loaded: LoadedModel, token: int, ids: list[int], steer: SteeringSettings | None
+    context: Context, text: TokenText, loaded: LoadedModel, token: int, ids: list[int], steer: Steer | None
 ) -> LensRow | None:
     """The row of a ``token`` at its place in a text; None at its first place and without a text.
 
@@ -49,7 +49,7 @@ def lens_row(
         try:
             steered, how = said(_during(context, loaded, steer, before)), steer.title
         except UserError as error:
-            note = f" The Steering page's set-up is not applied: {error.message}"
+            note = f" The set-up is not applied: {error.message}"
     plain, _, sample = agreement_of(context, text.model, loaded)
     sentence = (
         "Plain logit lens: how likely each block, read as if it were the last, makes this token after the text before "
@@ -60,9 +60,7 @@ def lens_row(
     return LensRow(base[0], base[1], steered[0], steered[1], tuple(float(v) for v in plain), how, sentence)
 
 
-def _during(
-    context: Context, loaded: LoadedModel, steer: SteeringSettings, before: list[int]
-) -> AbstractContextManager[object]:
+def _during(context: Context, loaded: LoadedModel, steer: Steer, before: list[int]) -> AbstractContextManager[object]:
     from analysis.steering import PromptCache
     from analysis.steering.plan import Plan
 

@@ -14,7 +14,7 @@ from analysis.errors import UserError
 from analysis.models.spec import ModelSpec
 from analysis.qk.contrasts import CONTRAST_KINDS
 from analysis.qk.contrasts.spec import ContrastSpec
-from analysis.qk.ops.features import FitContrast, feature_name, fit_of
+from analysis.qk.ops.features import FitContrast, feature_name, fit_name, fit_of
 from analysis.token_card.answers import (
     ChannelRow,
     LeadingRegionRow,
@@ -39,15 +39,15 @@ NO_CONTEXT = "There is no text around it: open the token from a prompt, or type 
 def fitted_contrasts(
     context: Context, model: ModelSpec, others: tuple[ContrastSpec, ...]
 ) -> list[tuple[ContrastSpec, str]]:
-    """The features that are fitted on a model, ``others`` and those with their usual settings, with the keys of their
-    fits."""
+    """The features that are fitted on a model, ``others`` and those with their usual settings, with what names their
+    fits (:func:`analysis.qk.ops.features.fit_name`)."""
     contrasts: list[ContrastSpec] = []
     usual = [ContrastSpec(kind) for kind in CONTRAST_KINDS if kind not in ("template", "jsonl")]
     for contrast in (*others, ContrastSpec("induction"), *usual):
         if contrast not in contrasts:
             contrasts.append(contrast)
-    keys = [(contrast, context.key_of(FitContrast(model, contrast))) for contrast in contrasts]
-    return [(contrast, key) for contrast, key in keys if key is not None and context.store.has(key)]
+    found = [(contrast, fit_name(context, FitContrast(model, contrast))) for contrast in contrasts]
+    return [(contrast, name) for contrast, name in found if name is not None]
 
 
 @dataclass

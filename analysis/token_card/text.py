@@ -76,6 +76,17 @@ class TokenText:
         most = min(READ, loaded.facts.max_positions or READ)
         return ids[max(0, end - most) : end]
 
+    def before(self, loaded: LoadedModel, ids: list[int]) -> str | None:
+        """What is before the token, as a prompt that reads into the same tokens; "" where there is none, None where the
+        token stands in no text, or is its first. A passage is given the start tokens that the model reads first."""
+        from analysis.models.frames import frame_ids, with_start
+        from analysis.steering.alternatives import retyped
+
+        if self.position < 1 or not ids:
+            return None
+        start, _ = frame_ids(loaded.tokenizer) if self.passage else ([], [])
+        return retyped(loaded, with_start(start, ids[: self.position]))
+
     def link(self, loaded: LoadedModel, ids: list[int]) -> dict[str, Any]:
         """What opens the token on the Attention page; nothing if its tokens are not those of any prompt."""
         from analysis.models.prompts import encode_prompt

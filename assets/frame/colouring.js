@@ -18,7 +18,7 @@
 
   /** The colours of the texts of one writer, whose elements begin with `prefix`; `box(of)` is the box of a text. */
   function colours(prefix, box) {
-    let texts = {}, readings = [];
+    let texts = {}, readings = [], before = { ids: [], asked: null };
     const text = (of) => (texts[of] = texts[of] || { ids: [], kl: [], surprise: [], begin: 0 });
     const choice = () => {
       const chosen = (byId(prefix + "colour") && read(prefix + "colour", "value")) || "kl";
@@ -57,10 +57,21 @@
     return {
       /** Forget the texts before; `begin`: how many tokens of a text were given to it. */
       clear(begin = {}) {
-        texts = {}; readings = [];
+        texts = {}; readings = []; before = { ids: [], asked: null };
         Object.entries(begin).forEach(([of, count]) => { text(of).begin = count; });
         if (byId(prefix + "colour")) set(prefix + "colour", { options: CHOICES });
         legend();
+      },
+      /** What the texts go on from: the ids of their prompt, and the question that they answer. */
+      follows(ids, asked) { before = { ids, asked }; },
+      /** A written token as the token card asks about it: in its whole text, with the set-up that the text was written
+          under; none for a control, which is of another. */
+      asks(of, at) {
+        const { params = {}, steer: own } = before.asked || {};
+        const turns = params.turns || [], steer = own || params.steer || (turns.length ? turns[turns.length - 1].steer : null);
+        const mixed = turns.some((t) => JSON.stringify(t.steer) !== JSON.stringify(steer));
+        const found = { ids: [...before.ids, ...text(of).ids], position: before.ids.length + at };
+        return { ...found, steer: /^control/.test(of) || mixed ? null : steer || null, ...(mixed ? { mixed } : {}) };
       },
       /** A new token of a text, whose span stands in its box already. */
       add(of, id, span) {
@@ -112,6 +123,11 @@
     host.children[at].classList.add(HERE);
     save(mine.prefix + "token-pick", { of, ids, turn: turn() });
   }
+  /** What the token card asks of a written token; null for one that is not of a text in a box. */
+  function writtenAt(span) {
+    const host = span.parentNode, mine = asks.find((a) => a.boxes[host.id]), at = placeOf(span);
+    return mine && at < mine.colours.count(mine.boxes[host.id]) ? mine.colours.asks(mine.boxes[host.id], at) : null;
+  }
   const placeOf = (span) => Array.prototype.indexOf.call(span.parentNode.children, span);
   on("click", ".attune-written > .attune-piece", (span) => pick(span.parentNode, placeOf(span)));
   const STEPS = { ArrowRight: 1, ArrowLeft: -1 };
@@ -136,5 +152,5 @@
   const goOn = (go, asked) => (go && asked
     ? { ...asked, params: { ...asked.params, of: go.of, begin: go.begin }, turn: (asked.turn || 0) + 1 } : none());
 
-  register("attune", { colours, goOn, tokensOf: (entry) => asks.push(entry) });
+  register("attune", { colours, goOn, tokensOf: (entry) => asks.push(entry), writtenAt });
 })();

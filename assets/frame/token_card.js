@@ -2,6 +2,7 @@
 // A token is any element of class attune-tok. It says which token it is by data-token-id, or by its place in a text:
 // data-token-position, below an element that has the text as data-token-text (or its tokens as data-token-ids). Where
 // a click already means something else, data-token-soft leaves it alone: a double click or the key c opens the card.
+// Tokens that a model has written know their text and set-up by themselves (frame/colouring.js).
 (function () {
   const { byId, none, on, pickedFirst, register, save, set, turn } = window.dash_clientside.attune_kit;
   const whole = (text) => (/^\d{1,9}$/.test(text || "") ? Number(text) : null);
@@ -12,7 +13,11 @@
     const data = element.dataset, ask = { id: whole(data.tokenId), turn: turn() };
     const host = element.closest("[data-token-text], [data-token-ids]"), position = whole(data.tokenPosition);
     const running = element.closest(RUNNING);
-    if (host && position !== null) {
+    const written = element.closest(".attune-written") && window.dash_clientside.attune.writtenAt(element);
+    if (host && host.dataset.tokenSteer) ask.steer = JSON.parse(host.dataset.tokenSteer);
+    if (written) {
+      Object.assign(ask, written);
+    } else if (host && position !== null) {
       const { tokenText, tokenIds, tokenChat, tokenGenerate } = host.dataset;
       Object.assign(ask, { position, text: tokenText || "", chat: tokenChat === "1", generate: whole(tokenGenerate) || 0 });
       if (!tokenText) ask.ids = tokenIds.split(",").map(Number);
@@ -74,6 +79,7 @@
     if (token && !("tokenSoft" in token.dataset)) open(token);
   });
   on("dblclick", ".attune-tok[data-token-soft]", open);
+  on("click", ".card-tok-why a", close); // the page that it leads to is about this token, and the card lies over it
   on("submit", "#card-tok-form", (form, event) => {
     event.preventDefault();
     // What was typed is taken from the field itself: the prop of the component arrives later.
@@ -85,7 +91,8 @@
     if (event.key === "Escape" && !event.defaultPrevented && !document.querySelector(".offcanvas.show, .modal.show")) {
       return close();
     }
-    const token = event.target.closest && event.target.closest(".attune-tok");
+    const written = event.target.closest && event.target.closest(".attune-written");
+    const token = written ? written.querySelector(".attune-here") : event.target.closest && event.target.closest(".attune-tok");
     if (!token || event.ctrlKey || event.metaKey || event.altKey) return;
     const soft = "tokenSoft" in token.dataset, pressed = event.key === "Enter" || event.key === " ";
     const native = token.tagName === "BUTTON" || token.tagName === "A"; // whose Enter is a click

@@ -45,7 +45,7 @@
     function add(piece) {
       const host = box(piece.of);
       if (!host) return;
-      const span = element("span", { class: "attune-piece" }, piece.text);
+      const span = element("span", { class: "attune-piece attune-tok", "data-token-soft": "" }, piece.text);
       host.append(span);
       colour.add(piece.of, piece.id, span);
       host.scrollTop = host.scrollHeight;
@@ -56,7 +56,10 @@
         if (!/^(base|control)/.test(line.piece.of)) mine.count += 1;
         say(mine.count + " steered tokens, " + line.rate.toFixed(1) + " a second");
       } else if (line.marks) colour.mark(line.marks);
-      else if (line.room !== undefined) { if (byId(prefix + "room")) set(prefix + "room", { children: line.room }); }
+      else if (line.room !== undefined) {
+        colour.follows(line.prompt || [], mine.asked);
+        if (byId(prefix + "room")) set(prefix + "room", { children: line.room });
+      }
       else if (line.error) say("", line.error);
       else if (line.done) {
         const { operation, params, turn } = mine.asked;

@@ -96,9 +96,9 @@ def token_button(row: TokenName, look: str = "attune-token", **more: str) -> Nod
     )
 
 
-def context_strip(context: TokenContext, count: int) -> Node:
+def context_strip(context: TokenContext, count: int, steer: str = "") -> Node:
     """The tokens around the one asked about, which is marked; each opens its own card in the same context. ``count``:
-    how many tokens the text has."""
+    how many tokens the text has. ``steer``: the set-up of the text as JSON, "" where the text names none."""
     end = context.first + len(context.tokens)
     tokens = [
         token_button(
@@ -112,6 +112,7 @@ def context_strip(context: TokenContext, count: int) -> Node:
     where |= {} if context.ids is None else {"data-token-ids": ",".join(map(str, context.ids))}
     where |= {"data-token-chat": "1"} if context.chat else {}
     where |= {"data-token-generate": str(context.generate)} if context.generate else {}
+    where |= {"data-token-steer": steer} if steer else {}
     dots = [html.Span("…", className="attune-note")]
     return html.Div(
         [*(dots if context.first else []), *tokens, *(dots if end < count else [])],
@@ -121,17 +122,31 @@ def context_strip(context: TokenContext, count: int) -> Node:
     )
 
 
-def head(card: TokenCardAnswer) -> list[Node]:
-    """Below the token: its number and other forms, its context, a remark."""
+def head(card: TokenCardAnswer, href: Callable[[Place], str], steer: str = "") -> list[Node]:
+    """Below the token: its number and other forms, its context, what it looks like by block and why it stands there, a
+    remark. ``steer``: as of :func:`context_strip`."""
     context = card.context
     place = ", without a text around it"
     if context is not None:
         place = f" at position {context.at} (of 0 to {context.count - 1})"
     rows = [html.Div(_forms(f"Token {card.id}{place}. ", card.forms), className="attune-note")]
     if context is not None:
-        rows.append(context_strip(context, context.count))
+        rows.append(context_strip(context, context.count, steer))
     rows += [] if card.lens is None else [_lens(card.lens)]
+    if card.why is not None or card.why_note:
+        rows.append(why_line(card.why, card.why_note or "", href))
     return [*rows, *([note(card.note)] if card.note else [])]
+
+
+def why_line(place: Place | None, said: str, href: Callable[[Place], str], *more: Node) -> Node:
+    """Why a token stands where it does: a link to the heads that matter for it (``place``), and what it cannot show
+    (``said``). ``more`` stands before the link."""
+    parts: list[Node] = ["Why here? ", *more]
+    if place is not None:
+        steered = "Heads that matter for it, and how the steer moves where they look"
+        name = steered if "steer" in place.query else "Heads that matter for it"
+        parts.append(dcc.Link(name, href=local(href(place))))
+    return html.Div([*parts, *([f" {said}"] if said else [])], className="attune-note card-tok-why")
 
 
 def _lens(row: LensRow) -> Node:

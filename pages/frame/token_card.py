@@ -11,8 +11,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from dash import Dash, Input, Output, State, ctx, no_update
 
+from analysis.bridge.steers import Steer, SteeringSettings
 from analysis.errors import UserError
-from analysis.mfa.settings import SteeringSettings
 from analysis.models.spec import ModelSpec
 from analysis.qk.contrasts.spec import ContrastSpec
 from analysis.token_card.answers import Place
@@ -28,6 +28,7 @@ from pages.common import ask_for, spec_of
 from pages.state import read as read_state
 
 CLASS = "card-tok"
+MIXED = "Turns of this conversation were steered in different ways, so no set-up goes along."
 OTHER_MODEL = "The model has changed, and this token was one of the other model's. Choose a token again, or type one."
 
 
@@ -66,7 +67,11 @@ def register_token_card(app: Dash) -> None:
         card, ref = reply.answer, ref_of(token_parts, reply)
         if card.id is None:
             return card.text.strip(), offer(card), no_parts(), None, here, ref
-        return card.token, head(card), [part(p, lambda place: href(place, spec)) for p in card.parts], None, here, ref
+        to = lambda place: href(place, spec)  # noqa: E731
+        top = head(card, to, json.dumps(ask["steer"]) if "steer" in ask else "")
+        if ask.get("mixed"):
+            top.append(note(MIXED))
+        return card.token, top, [part(p, to) for p in card.parts], None, here, ref
 
 
 def no_parts() -> list[Node]:
@@ -86,8 +91,14 @@ def asked(model: ModelSpec, ask: Json, way_back: str | None, sliders: str | None
         generate=max(0, _whole(ask.get("generate"))),
         ids=tuple(ask.get("ids") or ()),
         contrasts=contrasts_of(way_back),
-        steer=steer_of(sliders),
+        steer=_own_steer(ask["steer"]) if "steer" in ask else steer_of(sliders),
     )
+
+
+def _own_steer(data: Json) -> Steer | None:
+    """The set-up that a text says it was written under, which may be none."""
+    steer = Steer.from_dict(data) if data else None
+    return None if steer is None or steer.idle else steer
 
 
 def steer_of(sliders: str | None) -> SteeringSettings | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dash import Input, Output, State, callback, clientside_callback, ctx, dcc, html, no_update
 
+from analysis.bridge.steers import Steer
 from analysis.snmf.ops.steer import FeatureAlternatives
 from components.kit.alternatives import alternatives_table
 from components.kit.colouring import colour_row
 from components.kit.types import Json, Node
-from pages.common import ask_for
+from pages.common import ask_for, spec_of
+from pages.frame.why import why_row
 
 _SHARED = ("model", "fit", "feature", "pole", "strength", "text", "baseline", "baseline_strength", "chat")
 _HINT = "Click a token to see what else could have stood there; click again to close."
@@ -64,4 +66,7 @@ def show_alternatives(pick: Json, asked: Json, session: str) -> tuple[Node, str]
     )
     if reply is None:
         return panel or no_update, ""
-    return alternatives_table(reply.answer, pick["of"], pick["ids"][:-1], "mlp-go-on"), ""
+    table = alternatives_table(reply.answer, pick["of"], pick["ids"][:-1], "mlp-go-on")
+    if pick["of"] == "control" or not asked.get("steer"):
+        return table, ""
+    return [why_row(reply.answer, Steer.from_dict(asked["steer"]), spec_of(asked["params"]["model"])), table], ""

@@ -12,6 +12,7 @@ from analysis.errors import UserError
 from analysis.models.spec import ModelSpec
 from analysis.snmf.answers.steering import FeatureTexts, SteeringArm, TokenChange
 from analysis.snmf.ops.steer import FeatureEffect, FeatureText
+from analysis.snmf.steer import FeatureSteer
 from components.kit.card import UNCHANGED
 from components.kit.panels import user_error
 from components.kit.readouts import readouts
@@ -185,7 +186,9 @@ def ask(
     except UserError as error:
         return no_update, refusal(error, FeatureText)
     turn = (before or {}).get("turn", 0) + 1
-    return {"operation": "FeatureText", "params": operation.to_params(), "turn": turn}, None
+    # What the token card and the Attention page steer by: the same feature, at this KL.
+    steer = FeatureSteer(of.fit, of.feature, of.pole, of.target).to_dict()
+    return {"operation": "FeatureText", "params": operation.to_params(), "turn": turn, "steer": steer}, None
 
 
 clientside_callback(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from urllib.parse import urlencode
-
 from dash import ALL, Input, Output, State, callback, clientside_callback, ctx, dcc, html, no_update
 
 from analysis.mfa.ops.alternatives import TokenAlternatives
@@ -12,10 +9,9 @@ from analysis.mfa.settings import SteeringSettings
 from analysis.steering.answers import Alternatives
 from components.kit.alternatives import alternatives_table
 from components.kit.colouring import colour_row
-from components.kit.links import local
 from components.kit.types import Json, Node
-from pages.address import remember
-from pages.common import ask_for
+from pages.common import ask_for, spec_of
+from pages.frame.why import why_row
 
 _SHARED = ("model", "text", "chat", "steer", "control", "seed", "positive", "negative", "equal")
 """What the question of a token takes from that of its texts."""
@@ -81,30 +77,11 @@ def show_alternatives(pick: Json, asked: Json, session: str) -> tuple[Node, str]
     return [*([] if pick["of"] == "control" else _onwards(reply.answer, shared)), table], ""
 
 
-PARTLY = "On the Attention page all of the text is a prompt, so a set-up that acts on a part of it cannot go along."
-OTHERWISE = "Typed as a prompt the text before it reads into other tokens, so the Attention page cannot read it."
-
-
-def _onwards(found: Alternatives, asked: Json) -> list[Node]:
+def _onwards(answer: Alternatives, asked: Json) -> list[Node]:
     """From a token on to its lens, and to the heads that look elsewhere."""
+    inside = html.Button("Look inside", id={"look-here": 0}, className="attune-link", type="button")
     steer = SteeringSettings.from_dict(asked["steer"])
-    parts: list[Node] = [
-        "Why here? ",
-        html.Button("Look inside", id={"look-here": 0}, className="attune-link", type="button"),
-        " (logit lens after every block) · ",
-    ]
-    if not steer.idle and (steer.where not in ("not_first", "all") or steer.after):
-        parts.append(PARTLY)
-    elif not found.before:
-        parts.append(OTHERWISE)
-    else:
-        query = {
-            "model": json.dumps(asked["model"]), "text": remember(found.before), "target": found.chosen,
-            **({} if steer.idle else {"tab": "steered", "steer": json.dumps(asked["steer"])}),
-        }  # fmt: skip
-        where = local(f"/attention?{urlencode(query)}")
-        parts.append(html.A("Heads that matter for it, and how the steer moves where they look", href=where))
-    return [html.Div(parts, className="attune-note")]
+    return [why_row(answer, steer, spec_of(asked["model"]), inside, " (logit lens after every block) · ")]
 
 
 clientside_callback(

@@ -45,8 +45,11 @@ from analysis.rotate.null import FIGURES, ChannelNull
 from analysis.snmf.library import open_factorization
 from analysis.snmf.ops.factorization import FitFactorization
 from analysis.snmf.reading import activations_of, codes
+from analysis.snmf.steer import FeatureSteer
 from analysis.steering import steer as steering
+from analysis.steering.steers import Steer
 from analysis.token_card.card import TokenCard
+from analysis.token_card.why import OTHERWISE, PARTLY
 from tests.service.test_steering_operations import TEXT, passages
 from tests.unit.test_contrasts import _byte_level
 from tests.unit.tiny_models import tiny_model
@@ -383,3 +386,27 @@ def test_the_lens_says_at_the_place_before_what_the_model_says_behind_its_last_b
     assert bench.card(text=TEXT, position=0)["lens"] is None and bench.card(token=" lamp")["lens"] is None
     gone = bench.card(text=TEXT, position=at, steer=SteeringSettings("gone", (RegionSetting(0, 0.9),), "add"))["lens"]
     assert gone["how"] == "" and "is not applied" in gone["sentence"] and gone["ranks"] == row["ranks"]
+
+
+def test_why_a_token_stands_there_is_asked_of_the_text_before_it(bench: Bench) -> None:
+    """The place reads into the tokens before it, and has the token as its target; a set-up goes along where it acts on
+    all of a prompt."""
+    steer, at = SteeringSettings(bench.regions, (RegionSetting(0, 0.9),), "add"), 6
+    for fields in ({"text": TEXT}, {"ids": tuple(bench.ids)}):
+        place = bench.card(position=at, steer=steer, **fields)["why"]
+        assert place["path"] == "/attention" and place["query"]["target"] == bench.ids[at]
+        assert encode_prompt(bench.loaded, place["query"]["text"], False) == bench.ids[:at]
+        assert Steer.from_dict(place["query"]["steer"]) == steer and place["query"]["tab"] == "steered"
+        assert set(bench.card(position=at, **fields)["why"]["query"]) == {"text", "target"}
+    partly = bench.card(text=TEXT, position=at, steer=dataclasses.replace(steer, where="generated"))
+    assert set(partly["why"]["query"]) == {"text", "target"} and partly["why_note"] == PARTLY
+    feature = FeatureSteer(bench.features, 1, -1, 0.01)
+    card = bench.card(text=TEXT, position=at, steer=feature)
+    assert Steer.from_dict(card["why"]["query"]["steer"]) == feature and card["lens"]["how"] == feature.title
+    assert card["lens"]["steered_chances"] != card["lens"]["chances"]
+    assert "why" not in bench.card(text=TEXT, position=0) and "why" not in bench.card(token=" the")
+    # Two tokens that no prompt reads into: the tokenizer has one for both.
+    one = next(i for i in bench.ids if len(bench.loaded.tokenizer.decode([i])) > 2)
+    parts = [n for c in bench.loaded.tokenizer.decode([one]) for n in bench.loaded.tokenizer(c)["input_ids"]]
+    broken = bench.card(ids=(*parts, one), position=len(parts))
+    assert broken["why_note"] == OTHERWISE and "why" not in broken

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 from dash import dcc
 
 from analysis.errors import UserError
+from analysis.mfa.settings import RegionSetting, SteeringSettings
 from analysis.models.lookup import check_typed, forms, meant, names_of, pieces, relatives, single
 from analysis.models.spec import ModelSpec
 from analysis.models.token_name import TokenName
 from analysis.qk.contrasts.spec import ContrastSpec
+from analysis.snmf.steer import FeatureSteer
 from analysis.token_card.answers import (
     ChannelRow,
     LeadingRegionRow,
@@ -28,6 +31,7 @@ from analysis.token_card.answers import (
     TokenPart,
     UsedFeatureRow,
 )
+from analysis.token_card.why import OTHERWISE, PARTLY, why_here
 from components.frame import token_card as card
 from pages.attention.state import AttentionState
 from pages.frame import token_card as page
@@ -230,3 +234,27 @@ def test_typed_pieces_are_offered_in_the_text_that_they_make() -> None:
     strip = next(x for x in inside(found) if attribute(x, "data-token-text") == "undo")
     assert [attribute(x, "data-token-position") for x in inside(strip) if attribute(x, "data-token-id")] == ["0", "1"]
     assert "␣undo" in said(found) and "Two tokens." in said(found)
+
+
+def test_why_here_is_a_link_with_the_steer_and_says_what_does_not_go_along() -> None:
+    steer = FeatureSteer("f", 3, -1, 0.5)
+    place, none = why_here("a & b", 7, steer)
+    assert place is not None and not none
+    shown = TokenCardAnswer(7, "b", (), TokenContext((TokenName("b", 7),), 0, 0, 1, "", False, 0, (7,)), why=place)
+    found = card.head(shown, lambda p: page.href(p, ModelSpec()), json.dumps(steer.to_dict()))
+    (link,) = [x for x in inside(found) if isinstance(x, dcc.Link)]
+    view = read(AttentionState, query_of(link.href))
+    assert (view.text, view.target, view.tab, view.steer) == ("a & b", 7, "steered", steer.to_dict())
+    assert not view.problems and "how the steer moves" in said(link)
+    (strip,) = [x for x in inside(found) if attribute(x, "data-token-steer")]
+    # The next token of that text is asked about under the same set-up, and an unsteered text is not under the sliders'.
+    asked = {"id": 5, "steer": json.loads(attribute(strip, "data-token-steer"))}
+    sliders = f"/steering?steer={quote(json.dumps({'fit': 'x', 'regions': [{'region': 1, 'strength': 1.0}]}))}"
+    assert page.asked(ModelSpec(), asked, None, sliders).steer == steer
+    assert page.asked(ModelSpec(), {"id": 5, "steer": None}, None, sliders).steer is None
+    assert page.asked(ModelSpec(), {"id": 5}, None, sliders).steer is not None
+    assert why_here("", 7) == (None, OTHERWISE)
+    partly = SteeringSettings("x", (RegionSetting(1, 1.0),), after=3)
+    assert why_here("a", 7, partly) == (Place("/attention", {"text": "a", "target": 7}), PARTLY)
+    bare = card.head(TokenCardAnswer(7, "b", (), shown.context, why_note=OTHERWISE), lambda p: p.path)
+    assert OTHERWISE in said(bare) and not [x for x in inside(bare) if isinstance(x, dcc.Link)]

@@ -178,6 +178,16 @@ def _entry(context: Context, operation: FitContrast) -> Entry | None:
     return contrast_entry(weights, *settings) if weights else None
 
 
+def fit_name(context: Context, fit: FitContrast) -> str | None:
+    """What names the fit of a contrast on this model, and changes with it: the key of its stored result, or the
+    checksum of the file that it was opened from or comes in. None where there is none."""
+    key = context.key_of(fit)
+    if key is not None and context.store.has(key):
+        return key
+    entry = _entry(context, fit)
+    return None if entry is None else entry.checksum
+
+
 @dataclass(frozen=True)
 class FeatureStatus(Operation[FitFlags]):
     """Which of some features are fitted on a model."""

@@ -74,6 +74,43 @@ def test_a_token_whose_press_means_something_else_opens_by_two_or_by_a_key(page:
         assert bool(asked(page)) is opens, key
 
 
+def test_a_written_token_is_asked_about_in_its_whole_text_and_with_its_own_set_up(page: Page) -> None:
+    """As the writer of a page keeps it: the prompt's ids, the written ones, and what the text was written under."""
+    for name, steer, question in (
+        ("steered", {"fit": "f"}, {"steer": {"fit": "f"}}),
+        ("control", {"fit": "f"}, {"steer": None}),
+    ):
+        page.evaluate(
+            """([of, steer]) => {
+              document.querySelector(`#x-${of}-text`)?.remove();
+              const host = document.createElement("div");
+              Object.assign(host, { className: "attune-written", id: `x-${of}-text`, tabIndex: 0 });
+              host.style.cssText = "position: relative; z-index: 9";
+              document.body.prepend(host);
+              const { colours, tokensOf } = dash_clientside.attune;
+              const colour = colours("x-", () => host);
+              tokensOf({ prefix: "x-", colours: colour, boxes: { [host.id]: of } });
+              colour.follows([7, 8], { params: { steer } });
+              [4, 5, 6].forEach((id) => {
+                const span = document.createElement("span");
+                Object.assign(span, { className: "attune-piece attune-tok", textContent: " w" + id });
+                span.dataset.tokenSoft = "";
+                host.append(span);
+                colour.add(of, id, span);
+              });
+            }""",
+            [name, steer],
+        )
+        page.dblclick(f"#x-{name}-text span:nth-child(2)")
+        assert asked(page) == {"id": None, "ids": [7, 8, 4, 5, 6], "position": 3, **question}
+        page.evaluate("() => dash_clientside.attune_kit.save('card-tok-ask', null)")
+    page.evaluate("() => document.querySelector('#x-control-text').children[0].classList.add('attune-here')")
+    page.evaluate(DRAWN)
+    page.focus("#x-control-text")
+    page.keyboard.press("c")
+    assert asked(page)["position"] == 2
+
+
 def test_the_focus_goes_into_the_card_and_comes_back(page: Page) -> None:
     page.focus("#alone")
     page.keyboard.press("Enter")
