@@ -13,7 +13,7 @@ import pkgutil
 from importlib import import_module
 
 from analysis.bridge import frozen, lens, lens_files, moved, why_moved
-from analysis.engine import loading
+from analysis.engine import kept, loading
 from analysis.engine.operation import REGISTRY
 from analysis.faithfulness import ops as faithfulness
 from analysis.findings import ops as findings
@@ -27,7 +27,7 @@ from analysis.token_card import card
 from analysis.tpr import ops as tpr
 
 METHODS = (qk, mfa, tpr, rotate, snmf, faithfulness)
-SHARED = (loading, card, moved, frozen, lens, lens_files, why_moved)
+SHARED = (loading, kept, card, moved, frozen, lens, lens_files, why_moved)
 """Modules with operations of no method, or of several."""
 
 for _method in (*METHODS, findings, portable, prepare):

@@ -1,10 +1,11 @@
 // Attention page: a pattern of attention drawn on a small grid of the prompt, queries down and keys across.
 (function () {
   const { byId, none, register, save, set } = window.dash_clientside.attune_kit;
-  const SIDE = 300, MOST = 60; // pixels of the grid, and tokens that can still be told apart on it
+  const SIDE = 300, MOST = 60, BLOCK = 120; // pixels of the grid, tokens that can be told apart on it, and of the largest block
   const DRAWN = "#D55E00"; // as the frame of the opened head
 
   let cursor = null; // the cell that the keyboard is on: painting draws the grid anew, and must not lose it
+  let grid = null; // the one that stands there: another one is that of a page that was opened anew
   let words = null, length = null; // the prompt that the cursor belongs to, and how many tokens the painted cells
 
   const key = (q, k) => q + "," + k;
@@ -18,7 +19,7 @@
       if (name === "previous") cells.push([q, q - 1]);
       if (name === "first") cells.push([q, 0]);
       if (name === "column" && at !== null && q > at) cells.push([q, at]);
-      if (name === "block") for (let k = Math.max(1, n - Math.ceil(n / 3)); k <= q; k += 1) cells.push([q, k]);
+      if (name === "block") for (let k = Math.max(1, n - Math.min(BLOCK, Math.ceil(n / 3))); k <= q; k += 1) cells.push([q, k]);
     }
     // Where a query sees nothing but what is drawn, the row tells no head apart; the server says so if that is all.
     return cells;
@@ -116,6 +117,8 @@
   /** A named pattern, made again for each prompt and chosen key; what was painted, for a prompt as long alone. */
   function pattern(name, prompt, at, drawn) {
     if (!prompt) return none();
+    // What an address has drawn stays for its own prompt, whichever was there before.
+    if (grid !== byId("drawn-canvas")) { grid = byId("drawn-canvas"); length = null; }
     const n = prompt.labels.length, other = length !== null && length !== n;
     length = n;
     if (!name) return other && drawn && drawn.length ? [] : none();

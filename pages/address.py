@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit
 
 from analysis import foreign
 from analysis.artefacts import write_whole
@@ -16,14 +16,17 @@ from analysis.home import folder
 from analysis.models.prompts import LONG_CHARACTERS, check_prompt
 from analysis.models.spec import ModelSpec
 
-LONG_TEXT = 1500
+LONG_TEXT, LONG_QUOTED = 1500, 4500
+"""Characters of a text in an address: as it is, and as the address quotes it, where a letter may take nine. With three
+such texts and all else a page's address stays below what a pin keeps (analysis/findings/texts.py)."""
 MAX_JSON = 30_000_000
 _HASH = re.compile(r"@[0-9a-f]{64}")
 
 
 def remember(text: str, longest: int = LONG_TEXT) -> str:
-    """What stands for a text in an address: itself up to ``longest`` characters, else ``@hash`` of a file with it."""
-    if len(text) <= longest and not text.startswith("@"):
+    """What stands for a text in an address: itself up to ``longest`` characters and LONG_QUOTED quoted ones, else
+    ``@hash`` of a file with it."""
+    if len(text) <= longest and len(quote_plus(text, errors="replace")) <= LONG_QUOTED and not text.startswith("@"):
         return text
     if LOOKING.get():
         return ""  # who may only look leaves no files; the address goes without the text

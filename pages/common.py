@@ -11,6 +11,7 @@ from dash.exceptions import PreventUpdate
 
 from analysis.cluster.places import cluster_places
 from analysis.engine.client import Client, OperationFailed, Reply, Superseded, WorkerGone
+from analysis.engine.kept import KeptKeys
 from analysis.engine.operation import Operation
 from analysis.engine.question import Result
 from analysis.errors import Cancelled, UserError
@@ -116,6 +117,18 @@ def reply_of(question: QuestionRef | Json) -> Reply[Any]:
     Raises UserError where a job's answer is not kept any more, and as :meth:`Client.ask`.
     """
     return client().reply(question if isinstance(question, QuestionRef) else QuestionRef.from_dict(question))
+
+
+def kept_reply(operation: Operation[A]) -> Reply[A] | None:
+    """The reply to a job that was done before, in this window or another; None where it was not, or its answer is not
+    kept any more. Nothing is run for it."""
+    params = operation.to_params()
+    lookup = KeptKeys((QuestionRef(type(operation).__name__, params),))
+    try:
+        key = lookup.answer_from(client().ask(lookup)).keys[0]
+        return client().reply(QuestionRef(type(operation).__name__, params, key)) if key else None
+    except (UserError, Cancelled, Superseded, WorkerGone, OperationFailed):
+        return None
 
 
 def reply_to(operation: Operation[A]) -> Reply[A]:

@@ -258,7 +258,7 @@ CONTROLS: dict[str, Table] = {
     "DescribePrepare": _MODEL | nothing("since"),
     "PrepareModel": _MODEL | nothing("pages", "budget"),
     # Findings
-    "Stamps": nothing("questions"),
+    **dict.fromkeys(("Stamps", "KeptKeys"), nothing("questions")),
     "CheckPins": nothing("pins", "again"),
     # Validation, Model, the token card of every page
     "TrainToy": {

@@ -51,6 +51,7 @@ class Request:
 
 
 NO_REQUEST: dict[str, str] = {
+    "KeptKeys": "its answer is where other answers are kept, which every change of the code moves",
     "Stamps": "its answer is versions and checksums, which every change of the code moves",
     "DescribeModel": "its answer is that of LoadModel, which is asked",
     "DescribePrepare": "its costs are of the machine; tests/unit/test_prepare.py asks it",

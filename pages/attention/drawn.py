@@ -21,6 +21,7 @@ from components.qk.token_heads import why_sentence
 from pages.attention.cards import GRID
 from pages.attention.opening import prompt_arguments
 from pages.attention.reading import reading_of
+from pages.attention.state import PATTERNS
 from pages.cards import content
 from pages.common import ask_for, reply_of
 
@@ -29,12 +30,12 @@ _NAMED = [
     {"label": "on itself (diagonal)", "value": "diagonal"},
     {"label": "on the first token", "value": "first"},
     {"label": "on the chosen key (column)", "value": "column"},
-    {"label": "within the last third (block)", "value": "block"},
+    {"label": "within the last third, at most 120 tokens (block)", "value": "block"},
     {"label": "nothing", "value": "none"},
 ]
 
 
-def drawn_row() -> Node:
+def drawn_row(drawn: str) -> Node:
     """The list of patterns and the grid; they stand there for that score alone."""
     canvas = html.Canvas(
         id="drawn-canvas",
@@ -47,7 +48,14 @@ def drawn_row() -> Node:
         [
             named(
                 "A pattern to begin with",
-                dcc.Dropdown(_NAMED, id="drawn-named", placeholder="a pattern", clearable=False, searchable=False),
+                dcc.Dropdown(
+                    _NAMED,
+                    drawn if drawn in PATTERNS else None,
+                    id="drawn-named",
+                    placeholder="a pattern",
+                    clearable=False,
+                    searchable=False,
+                ),
                 "attune-pick",
             ),
             popup(

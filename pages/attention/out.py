@@ -12,6 +12,7 @@ from analysis.qk.ops.token import WritingHeads
 from components.kit.names import named, progress
 from components.kit.panels import user_error
 from components.kit.types import Json, Node, Relay
+from pages.attention.state import AttentionState
 from pages.common import ask_job
 
 SIDES = ("query", "key", "value")
@@ -25,7 +26,7 @@ MEASURED = (PATCH, "resampled")
 """Baselines to which there is no estimate to first order."""
 
 
-def taken_out() -> Node:
+def taken_out(state: AttentionState) -> Node:
     """What takes out each head and MLP; it stands there for that score alone."""
     return html.Div(
         [
@@ -34,7 +35,7 @@ def taken_out() -> Node:
             dbc.RadioItems(
                 id="out-baseline",
                 inline=True,
-                value="mean",
+                value=state.baseline,
                 options=[
                     {"label": "mean", "value": "mean", "title": "Each output at its mean over the prompt"},
                     {"label": "zero", "value": "zero", "title": "Each output at zero"},
@@ -55,14 +56,14 @@ def taken_out() -> Node:
                         {"label": "by all ways", "value": ALL},
                         *({"label": f"only into the open head’s {side}", "value": side} for side in SIDES),
                     ],
-                    ALL,
+                    state.way,
                     id="out-path",
                     clearable=False,
                     searchable=False,
                 ),
                 "attune-pick",
             ),
-            html.Div(_other_prompt(), id="patch-row", className="attn-patch", hidden=True),
+            html.Div(_other_prompt(state), id="patch-row", className="attn-patch", hidden=True),
             html.Div(id="out-error"),
         ],
         id="out-row",
@@ -71,13 +72,19 @@ def taken_out() -> Node:
     )
 
 
-def _other_prompt() -> list[Node]:
+def _other_prompt(state: AttentionState) -> list[Node]:
     """From which prompt each part is made, what of it, and at which tokens."""
     what = {"output": "outputs", "pattern": "patterns", "query": "queries", "key": "keys", "value": "values"}
     return [
         named(
             "The other prompt",
-            dbc.Input(id="out-other", placeholder="this prompt with another word", size="sm", debounce=True),
+            dbc.Input(
+                id="out-other",
+                value=state.source,
+                placeholder="this prompt with another word",
+                size="sm",
+                debounce=True,
+            ),
             "attn-other",
         ),
         html.Div(
@@ -86,7 +93,7 @@ def _other_prompt() -> list[Node]:
                     "What is taken from it",
                     dcc.Dropdown(
                         [{"label": words, "value": name} for name, words in what.items()],
-                        "output",
+                        state.what,
                         id="out-what",
                         clearable=False,
                         searchable=False,
@@ -97,7 +104,7 @@ def _other_prompt() -> list[Node]:
                     "At which tokens",
                     dbc.RadioItems(
                         [{"label": "all tokens", "value": "all"}, {"label": "the key", "value": "key"}],
-                        "all",
+                        state.at,
                         id="out-at",
                         inline=True,
                     ),

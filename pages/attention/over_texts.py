@@ -10,11 +10,12 @@ import dash_bootstrap_components as dbc
 from dash import Input, Output, State, callback, clientside_callback, dcc, html, no_update
 from dash.exceptions import PreventUpdate
 
+from analysis.corpora.text_source import source_of
 from analysis.engine.client import Reply
 from analysis.errors import UserError, empty_number, is_empty
 from analysis.qk.answers.corpus import CorpusHeads
 from analysis.qk.answers.prompt import Reading
-from analysis.qk.ops.corpus import LENGTH, TEXTS, CorpusPlan, CorpusScores
+from analysis.qk.ops.corpus import CorpusPlan, CorpusScores
 from analysis.spoken import duration
 from analysis.view_ref import QuestionRef
 from components.kit.card import Content
@@ -25,27 +26,32 @@ from components.qk.heads import HeadOptions, HeadScore
 from components.qk.prompt_parts import OWN
 from pages.attention.cards import GRID
 from pages.attention.reading import prompt_of, reading_of
+from pages.attention.state import AttentionState
 from pages.cards import content
-from pages.common import ask_for, ask_job, reply_of
+from pages.common import ask_for, ask_job, kept_reply, reply_of
 from pages.texts import BUNDLED, MOST, file_of, listed
 
 FEWEST_WORDS = 20
 """Words of a file of one's own: how many texts of it are long enough is seen when they are read."""
 
 
-def over_texts() -> Node:
+def over_texts(state: AttentionState) -> Node:
     """What measures the scores over texts; it stands there for those scores alone."""
     return html.Div(
         [
             html.Button("Measure", id="texts-start", className="attune-button attune-primary", type="button"),
             html.Button("Cancel", id="texts-stop", className="attune-button", type="button", disabled=True),
-            dbc.Input(id="texts-count", type="number", step="any", value=TEXTS, size="sm", className="attune-number"),
+            dbc.Input(
+                id="texts-count", type="number", step="any", value=state.texts, size="sm", className="attune-number"
+            ),
             dbc.Label("texts of", html_for="texts-count", className="mb-0"),
-            dbc.Input(id="texts-length", type="number", step="any", value=LENGTH, size="sm", className="attune-number"),
+            dbc.Input(
+                id="texts-length", type="number", step="any", value=state.length, size="sm", className="attune-number"
+            ),
             dbc.Label("tokens from", html_for="texts-length", className="mb-0"),
             named(
                 "From which texts",
-                dcc.Dropdown([BUNDLED], BUNDLED["value"], id="texts-source", clearable=False, searchable=False),
+                dcc.Dropdown(_known(state.corpus), state.corpus, id="texts-source", clearable=False, searchable=False),
                 "attune-pick",
             ),
             dcc.Upload(
@@ -68,6 +74,12 @@ def over_texts() -> Node:
         className="attune-row",
         hidden=True,
     )
+
+
+def _known(source: str) -> list[dict[str, str]]:
+    """The list of texts: the corpus, and those that the address brings."""
+    own = [] if source == BUNDLED["value"] else [{"label": source_of(source).label or "own texts", "value": source}]
+    return [BUNDLED, *own]
 
 
 def stores() -> list[Node]:
@@ -124,9 +136,9 @@ def plan(
     if reply is None:
         return None, "", panel
     cost = reply.answer
-    scores = CorpusScores.from_params(reply.question.params)
-    if cost.kept:
-        return QuestionRef(CorpusScores.__name__, scores.to_params()).to_dict(), "measured before", None
+    kept = kept_reply(CorpusScores.from_params(reply.question.params)) if cost.kept else None
+    if kept is not None:
+        return kept.question.to_dict(), "measured before", None
     return None, f"about {duration(cost.seconds)} for {cost.tokens:,} tokens", None
 
 

@@ -14,12 +14,14 @@ from components.kit.names import popup, progress
 from components.kit.panels import user_error
 from components.kit.types import Node
 from components.qk.prompt_parts import OWN
+from pages.address import remember
 from pages.attention import (
     answer,
     drawn,
     features,
     heads,
     held,
+    in_link,
     making,
     opening,
     out,
@@ -36,7 +38,7 @@ from pages.attention import (
 from pages.attention.cards import GRID, PROMPT, STRIPS
 from pages.attention.panel import features_panel, make_button
 from pages.attention.picture import picture
-from pages.attention.state import PATH, TABS, AttentionState
+from pages.attention.state import PATH, TABS, AttentionState, drawn_cells, text_of
 from pages.attention.tabs import bars, evidence_tab, map_tab, matrix_tab, overlap_tab, swap_tab
 from pages.manifest import PageManifest
 from pages.presses import queue_stores
@@ -50,6 +52,7 @@ CALLBACKS = (
     features,
     heads,
     held,
+    in_link,
     making,
     opening,
     out,
@@ -79,6 +82,7 @@ def layout(**query: str) -> Node:
                 rotary=("rotary", "value"),
             ),
             html.Div([user_error(p) for p in state.problems], id="attention-problems"),
+            in_link.without(),
             html.Div(
                 [
                     html.Div([_prompt(state), _heads(state)], className="attn-column"),
@@ -92,7 +96,7 @@ def layout(**query: str) -> Node:
                     dbc.Tab(matrix_tab(), tab_id="why", label="Whole head"),
                     dbc.Tab(swap_tab(), tab_id="swap", label="What if"),
                     dbc.Tab([*patch.patch_row(), *evidence_tab()], tab_id="evidence", label="Evidence"),
-                    dbc.Tab(sites.two_prompts(), tab_id="both", label="Two prompts"),
+                    dbc.Tab(sites.two_prompts(state), tab_id="both", label="Two prompts"),
                     dbc.Tab(map_tab(), tab_id="map", label="Map"),
                     dbc.Tab(overlap_tab(), tab_id="overlap", label="Alignment and overlap"),
                     dbc.Tab(
@@ -139,15 +143,16 @@ def _stores(state: AttentionState) -> list[Node]:
         dcc.Store(id="just-fitted"),
         *queue_stores("features"),
         dcc.Store(id="fitted", data={"flags": [], "turn": 0}),
-        dcc.Store(id="address-text", data=""),
-        dcc.Store(id="address-features", data=""),
+        dcc.Store(id="address-text", data=remember(state.text)),
+        dcc.Store(id="address-features", data=text_of(state.features)),
+        *in_link.stores(state),
         dcc.Store(id="aligned"),
         dcc.Store(id="asked"),
         dcc.Store(id="swap-partner"),
         dcc.Store(id="writing"),
         dcc.Store(id="taken-out"),
         *over_texts.stores(),
-        dcc.Store(id="drawn-cells"),
+        dcc.Store(id="drawn-cells", data=drawn_cells(state.drawn)),
         dcc.Store(id="drawn-asked"),
         *steered.stores(state.steer),
         html.Div(id="strip-sink", hidden=True),
@@ -217,10 +222,10 @@ def _heads(state: AttentionState) -> Node:
         [
             GRID.layout(html.Div([score, more], className="attune-inline")),
             html.Div(id="token-error"),
-            over_texts.over_texts(),
-            drawn.drawn_row(),
+            over_texts.over_texts(state),
+            drawn.drawn_row(state.drawn),
             html.Div(id="top-heads", className="attune-top"),
-            out.taken_out(),
+            out.taken_out(state),
         ]
     )
 

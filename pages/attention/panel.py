@@ -136,9 +136,9 @@ def _experts(state: AttentionState) -> list[Node]:
     rows: list[tuple[list[Node], str]] = [
         ([dbc.Switch(id="manual-rank", value=state.manual, label="set the rank by hand"),
           named("rank", slider, "attune-slider")], _RULE),
-        ([dbc.RadioItems(vectors, "post", id="rotary", inline=True)], _ROTARY),
-        ([dbc.Switch(id="centred", value=False, label="centred")], _CENTRED),
-        ([dbc.Switch(id="orthogonalise", value=False, label="orthogonalise")], _ORDER),
+        ([dbc.RadioItems(vectors, state.rotary, id="rotary", inline=True)], _ROTARY),
+        ([dbc.Switch(id="centred", value=state.centred, label="centred")], _CENTRED),
+        ([dbc.Switch(id="orthogonalise", value=state.orthogonalise, label="orthogonalise")], _ORDER),
     ]  # fmt: skip
     return [
         html.Div([html.Div(controls, className="attune-inline"), html.Div(text, className="attune-note")])

@@ -7,21 +7,24 @@ from dataclasses import asdict
 from typing import Any
 
 import dash_bootstrap_components as dbc
-from dash import Input, Output, State, callback, clientside_callback, dcc, html, no_update
+from dash import Input, Output, State, callback, clientside_callback, ctx, dcc, html, no_update
 from dash.exceptions import PreventUpdate
 
+from analysis.engine.client import Reply
 from analysis.errors import UserError
+from analysis.qk.answers.sites import PatchedSites
 from analysis.qk.ops.sites import PairTokens, PatchSites
 from analysis.spoken import duration
 from components.kit.card import Card
 from components.kit.names import named, progress
-from components.kit.panels import user_error
+from components.kit.panels import note, user_error
 from components.kit.types import Json, Node, Outputs, Relay
 from components.qk.site_view import HEIGHT, SiteOptions, claim, sites_patched
 from pages.attention.opening import prompt_arguments
 from pages.attention.reading import reading_of
+from pages.attention.state import AttentionState, pairs_by_hand
 from pages.cards import card_callbacks, content
-from pages.common import ask_for, ask_job, reply_of
+from pages.common import ask_for, ask_job, kept_reply, reply_of
 
 SITES_CARD = Card("sites", "Which place carries it", HEIGHT, start="Write the other prompt, then press “Patch each”")
 card_callbacks(SITES_CARD)
@@ -62,18 +65,26 @@ def _changed(asked: Json, stands: dict[str, Any]) -> str:
     return next((w for name, w in _WORDS.items() if name in stands and params.get(name) != stands[name]), "")
 
 
-def two_prompts() -> list[Node]:
+def two_prompts(state: AttentionState) -> list[Node]:
     """The tab."""
     return [
-        *(dcc.Store(id=name) for name in ("site-both", "site-pairs", "site-asked")),
+        dcc.Store(id="site-both"),
+        dcc.Store(id="site-pairs", data=pairs_by_hand(state.pairs)),
+        dcc.Store(id="site-asked"),
         html.Div(
             [
                 named(
                     "The other prompt",
-                    dbc.Input(id="site-other", placeholder="this prompt with another word", size="sm", debounce=True),
+                    dbc.Input(
+                        id="site-other",
+                        value=state.other,
+                        placeholder="this prompt with another word",
+                        size="sm",
+                        debounce=True,
+                    ),
                     "attn-both-other",
                 ),
-                named("Site", dbc.RadioItems(_SITES, "residual", id="site-kind", inline=True), "attune-inline"),
+                named("Site", dbc.RadioItems(_SITES, state.site, id="site-kind", inline=True), "attune-inline"),
                 html.Button("Patch each", id="site-start", className="attune-button attune-primary", type="button"),
                 html.Button("Cancel", id="site-stop", className="attune-button", type="button", disabled=True),
                 progress("site-bar", "patching token by token"),
@@ -106,7 +117,11 @@ def two_prompts() -> list[Node]:
         html.Div(id="site-sink", hidden=True),
         html.Div(id="site-claim", **{"aria-live": "polite"}),
         SITES_CARD.layout(
-            named("What is measured", dbc.RadioItems(_UNITS, "nats", id="site-unit", inline=True), "attune-inline")
+            named(
+                "What is measured",
+                dbc.RadioItems(_UNITS, state.measured, id="site-unit", inline=True),
+                "attune-inline",
+            )
         ),
     ]  # fmt: skip
 
@@ -120,23 +135,42 @@ def two_prompts() -> list[Node]:
     Input("reading", "data"),
     Input("query", "data"),
     Input("site-slot", "n_clicks"),
+    State("site-both", "data"),
+    State("site-pairs", "data"),
     State("session", "data"),
     prevent_initial_call=True,
 )
 def pair_tokens(
-    other: str | None, question: Json, query: int | None, _clicks: int | None, session: str
-) -> tuple[Json, None, Node, str]:
-    """Both prompts' tokens, paired by slot; another prompt or query takes away what was paired by hand."""
+    other: str | None,
+    question: Json,
+    query: int | None,
+    _clicks: int | None,
+    before: Json,
+    by_hand: Json,
+    session: str,
+) -> tuple[Json, Any, Node, str]:
+    """Both prompts' tokens, paired by slot; another prompt or query takes away what was paired by hand. What an
+    address brings has nothing before it, and stays where it fits."""
+    gone = None if before else no_update
     if not question or query is None or not (other or "").strip():
-        return None, None, None, ""
+        return None, gone, None, ""
     arguments = prompt_arguments(reading_of(question))
     reply, panel = ask_for(
         lambda: PairTokens(**arguments, query=query, other=other or ""), session, "pairs", PairTokens
     )
     if reply is None:
-        return None, None, panel, ""
+        return None, gone, panel, ""
     found = asdict(reply.answer)
-    return {k: found[k] for k in ("labels", "others", "pairs")}, None, None, f"about {duration(reply.answer.seconds)}"
+    both = {name: found[name] for name in ("labels", "others", "pairs")}
+    stay, said = no_update, None
+    if by_hand is not None:
+        same = not before or all(list(before[name]) == list(both[name]) for name in ("labels", "others"))
+        fit = all(a < len(both["labels"]) and b < len(both["others"]) for a, b in by_hand)
+        if ctx.triggered_id == "site-slot" or not same:
+            stay = None
+        elif not fit:
+            stay, said = None, note("The pairs of this link do not fit these prompts: they are paired by slot.")
+    return both, stay, said, f"about {duration(reply.answer.seconds)}"
 
 
 @callback(
@@ -215,20 +249,30 @@ def show_sites(
     unit: str,
     theme: str,
 ) -> Outputs:
-    """The picture and the sentence, as long as they are of what stands on the page."""
-    if not asked:
-        return {"card": SITES_CARD.empty(), "claim": None}
-    stands = (question["params"] if question else {}) | _asked(query, token, over, other, site, by_hand)
-    changed = _changed(asked, stands)
-    if changed:
-        was = f"Measured with {changed}. Press “Patch each” to measure this one."
-        return {"card": SITES_CARD.empty(was), "claim": None}
+    """The picture and the sentence of what stands on the page, as soon as it is measured: now, or before."""
+    chosen = _asked(query, token, over, other, site, by_hand)
+    changed = _changed(asked, (question["params"] if question else {}) | chosen) if asked else ""
     try:
-        reply = reply_of(asked)
+        reply = reply_of(asked) if asked and not changed else _measured_before(question, chosen)
     except UserError as error:
         return {"card": SITES_CARD.empty(error.message), "claim": None}
-    said = html.P(f"{claim(reply.answer)} The other prompt: “{asked['params']['other']}”.", className="attune-answer")
+    if reply is None:
+        was = f"Measured with {changed}. Press “Patch each” to measure this one." if changed else ""
+        return {"card": SITES_CARD.empty(was), "claim": None}
+    said = html.P(
+        f"{claim(reply.answer)} The other prompt: “{reply.question.params['other']}”.", className="attune-answer"
+    )
     return {"card": content(sites_patched, reply, options=SiteOptions(unit), theme=theme), "claim": said}
+
+
+def _measured_before(question: Json, chosen: dict[str, Any]) -> Reply[PatchedSites] | None:
+    """The answer to what is chosen, where it is kept: so a link, or a site that one goes back to, needs no press."""
+    if not question or chosen["query"] is None or not chosen["other"].strip() or chosen["pairs"] is None:
+        return None
+    try:
+        return kept_reply(PatchSites(**prompt_arguments(reading_of(question)), **chosen))
+    except UserError:
+        return None
 
 
 clientside_callback(

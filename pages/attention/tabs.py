@@ -61,7 +61,7 @@ def bars(state: AttentionState) -> list[Node]:
                 dbc.RadioItems(
                     id="unit",
                     inline=True,
-                    value="nats",
+                    value=state.unit,
                     options=[
                         {"label": "nats", "value": "nats"},
                         {"label": "raw logit", "value": "raw"},

@@ -17,7 +17,8 @@ from analysis.models.capabilities import require_attention
 from analysis.models.spec import ModelSpec
 from analysis.qk.answers.corpus import CorpusCost, CorpusHeads
 
-TEXTS, LENGTH = 96, 64
+TEXTS, MOST_TEXTS = 96, 2000
+LENGTH, LONGEST = 64, 1024
 _SCORING = 0.6
 """Time of a token in a batch with every head scored, in that of the short probe after loading (measured: 0.53)."""
 
@@ -28,8 +29,8 @@ class OnCorpus(Operation[A]):
     and each cut to ``tokens`` tokens."""
 
     model: ModelSpec = ModelSpec("default")
-    passages: Annotated[int, Whole(2, 2000, words="The number of texts")] = TEXTS
-    tokens: Annotated[int, Whole(4, 1024, words="The length of a text in tokens")] = LENGTH
+    passages: Annotated[int, Whole(2, MOST_TEXTS, words="The number of texts")] = TEXTS
+    tokens: Annotated[int, Whole(4, LONGEST, words="The length of a text in tokens")] = LENGTH
     source: str = "bundled"
 
     def __post_init__(self) -> None:
