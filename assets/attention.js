@@ -19,9 +19,11 @@
       top = top || packed.max;
     }
     const options = packed.signed ? ref.options : { ...ref.options, skip_first: Boolean(skip) };
+    const template = templates[attune.currentTheme()], scales = (template.layout || {}).colorscale;
+    const colours = packed.signed && scales ? { colorscale: scales.diverging } : {};
     return [{
-      data: [{ ...frame, y: frame.x, z: z, zmin: packed.signed ? -top : 0, zmax: top }],
-      layout: { ...layout, template: templates[attune.currentTheme()] },
+      data: [{ ...frame, ...colours, y: frame.x, z: z, zmin: packed.signed ? -top : 0, zmax: top }],
+      layout: { ...layout, template },
     }, { ...ref, options }];
   }
 
@@ -113,5 +115,16 @@
     return false;
   }
 
-  register("attune", { cellClick, headClick, matrix, showMade, tokens });
+  // Who comes by a link to one of these tabs, or reloads it, comes to its picture, not to what stands above it.
+  const BELOW = ["both", "steered"];
+  let came = null; // the strip of the page that this was done for
+  function arrive(question, tab) {
+    const strip = document.querySelector(".nav-tabs");
+    if (!question || !strip || strip === came) return none();
+    came = strip;
+    if (BELOW.includes(tab) && window.scrollY === 0) requestAnimationFrame(() => strip.scrollIntoView({ block: "start" }));
+    return none();
+  }
+
+  register("attune", { arrive, cellClick, headClick, matrix, showMade, tokens });
 })();

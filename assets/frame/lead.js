@@ -1,7 +1,7 @@
 // A press whose answer comes in a tab leads there: the tab is opened, its strip comes to the top of the window, and the
 // keyboard goes on from it. Without this, a press above the fold answers below it, and seems to do nothing.
 //
-// So does a press on a tab itself whose panel would begin low in the window.
+// So does a press on a tab itself whose panel would not fit below it.
 (function () {
   const { byId, on, set } = window.dash_clientside.attune_kit;
 
@@ -18,10 +18,10 @@
     }), 0);
   });
 
-  const LOW = 0.6; // of the window's height
+  const NEEDED = 560; // pixels of a panel with its controls and its picture
   on("click", ".nav-tabs .nav-link", (link) => {
     const strip = link.closest(".nav-tabs");
-    if (strip.getBoundingClientRect().bottom < LOW * window.innerHeight) return;
+    if (window.innerHeight - strip.getBoundingClientRect().bottom >= NEEDED) return;
     setTimeout(() => requestAnimationFrame(() => strip.scrollIntoView({ block: "start" })), 0);
   });
 })();

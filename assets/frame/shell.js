@@ -1,16 +1,22 @@
 // The frame of every page: the theme, the address and the ways between pages, and the copied link.
 (function () {
-  const { bare, isOwn, local, none, register, set } = window.dash_clientside.attune_kit;
+  const { bare, isOwn, local, none, register, same, set } = window.dash_clientside.attune_kit;
 
   // ---- theme (theme.js has set it before anything was painted) ----
   const currentTheme = () => document.documentElement.getAttribute("data-bs-theme") || "light";
   function toggleTheme(clicks, templates) {
     if (!clicks) return none();
-    const next = currentTheme() === "dark" ? "light" : "dark";
+    const then = currentTheme(), next = then === "dark" ? "light" : "dark";
     document.documentElement.setAttribute("data-bs-theme", next);
     try { localStorage.setItem("attune-theme", next); } catch { /* private window */ }
     document.querySelectorAll(".js-plotly-plot").forEach((plot) => {
-      if (window.Plotly && plot.layout) window.Plotly.relayout(plot, { template: templates[next] });
+      if (!window.Plotly || !plot.layout) return;
+      window.Plotly.relayout(plot, { template: templates[next] });
+      // What only the browser draws has no server that would give it the other theme's scale.
+      const [old, now] = [then, next].map((theme) => templates[theme].layout.colorscale.diverging);
+      plot.data.forEach((trace, i) => {
+        if (same(trace.colorscale, old)) window.Plotly.restyle(plot, { colorscale: [now] }, [i]);
+      });
     });
     return next;
   }

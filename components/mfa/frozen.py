@@ -17,7 +17,7 @@ from components.kit.labels import escaped
 from components.kit.part import Table
 from components.kit.view import Control, Drawing, NoOptions, view
 
-HEIGHT = 330
+HEIGHT = 300
 LEAST = 0.1
 """Nats below which an effect is too small to be shared out."""
 WORDS = 6

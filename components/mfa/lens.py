@@ -20,7 +20,7 @@ from components.kit.style import colour_bar
 from components.kit.theme import DIVERGING, SEQUENTIAL
 from components.kit.view import Control, Drawing, view
 
-HEIGHT = 620
+HEIGHT = 400
 WORDS = 6
 LOW = 0.2
 """Agreement below which the lens is said to be coarse."""

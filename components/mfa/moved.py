@@ -16,7 +16,7 @@ from components.kit.style import colour_bar
 from components.kit.theme import SEQUENTIAL
 from components.kit.view import Control, Drawing, view
 
-HEIGHT, ROW_HEIGHT = 360, 420
+HEIGHT = ROW_HEIGHT = 300
 BEST = 12
 UNSTEERED, STEERED, RANDOM = "#0072B2", "#E69F00", "#797f87"
 
@@ -110,8 +110,8 @@ def claim(moved: MovedHeads) -> str:
     draws = len(moved.kls) - 1
     said = (
         f"Of {total} heads whose pattern moves, {count} move more than under each of {draws} random directions at the "
-        f"same KL ({moved.kls[0]:.3g} nats); by chance {total / (draws + 1):.0f} would. Furthest beyond them is layer "
-        f"{layer}, head {head}: {mean:.0%} of its attention lies elsewhere, under random directions at most {null:.0%}."
+        f"same KL ({moved.kls[0]:.3g} nats); by chance {total / (draws + 1):.0f} would. Furthest: layer {layer}, head "
+        f"{head}, {mean:.0%} of its attention elsewhere, under random directions at most {null:.0%}."
     )
     return said if all(moved.met) else said + " Not every random direction reaches this KL."
 

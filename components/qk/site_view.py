@@ -13,12 +13,7 @@ from components.kit.theme import DIVERGING, SEQUENTIAL
 from components.kit.view import Control, Drawing, view
 from components.qk.controls import measured
 
-HEIGHT = 420
-SITES = {
-    "residual": "the residual stream",
-    "attention": "what the heads of a block give together",
-    "mlp": "what an MLP gives",
-}
+HEIGHT = 300
 _SHORT = {"residual": "residual stream", "attention": "attention output", "mlp": "MLP output"}
 _NAMED = 3
 """Tokens that are named with the last block that carries half."""
@@ -84,8 +79,8 @@ def sites_patched(answer: PatchedSites, options: SiteOptions, theme: str) -> Dra
         "automargin": True,
     }
     picture = figure([trace], theme, xaxis=across, yaxis=down, uirevision="sites")
-    left = f" The {len(rows)} tokens where most changes are drawn, of {len(answer.pairs)}." if _many(answer) else ""
-    caption = f"{_unpaired(answer)}{left} {_spread(answer)}".strip()
+    left = f"The {len(rows)} tokens where most changes are drawn, of {len(answer.pairs)}." if _many(answer) else ""
+    caption = " ".join(filter(None, (_spread(answer), _carried(answer), _asking(answer), left, _unpaired(answer))))
     strongest = _most(answer)
     largest = None if strongest is None else strongest[2]
     numbers = measured({"here": answer.total, "in the other prompt": answer.other_total, "largest": largest})
@@ -95,22 +90,20 @@ def sites_patched(answer: PatchedSites, options: SiteOptions, theme: str) -> Dra
 
 
 def claim(answer: PatchedSites) -> str:
-    """What the two prompts differ by, and the one place that carries most of it."""
+    """What the two prompts differ by, and the place that carries most of it, in two lines; the caption has the rest."""
     whole = f"{answer.target.words}: {answer.total:+.1f} here, {answer.other_total:+.1f} in the other prompt."
     if abs(answer.total - answer.other_total) < _GAP:
         return f"{whole} They hardly differ in it, so no place can be said to carry it."
     if not _open(answer):
-        return f"{whole} Only the token that asks differs. {_asking(answer)}".strip()
+        return f"{whole} Only the token that asks differs."
     strongest = _most(answer)
     if strongest is None:
         return f"{whole} No single token’s {_SHORT[answer.site]} of one block moves it towards the other prompt."
     layer, pair, value = strongest
     return (
-        f"{whole} Of {SITES[answer.site]}, one token in one block carries most at {_pair(answer, pair)}, "
-        f"block {layer}: as in the other prompt it makes the difference fall by {value:.2f} nats"
-        f"{_share(answer, value)}. "
-        f"{_carried(answer)}{_asking(answer)}"
-    ).strip()
+        f"{whole} The {_SHORT[answer.site]} carries most at {_pair(answer, pair)}, block {layer}: as in the other "
+        f"prompt, the difference falls by {value:.2f} nats{_share(answer, value)}."
+    )
 
 
 def _asks(answer: PatchedSites, number: int) -> bool:
@@ -148,10 +141,10 @@ def _carried(answer: PatchedSites) -> str:
     half = _towards(answer) >= abs(answer.total - answer.other_total) / 2
     last = {n: int(np.flatnonzero(half[:, n])[-1]) for n in _open(answer) if half[:, n].any()}
     if not last:
-        return "No token alone carries half of it. "
+        return "No token alone carries half of it."
     first = sorted(last, key=lambda n: -last[n])[:_NAMED]
     more = f" and {len(last) - _NAMED} more" if len(last) > _NAMED else ""
-    return f"Half of it or more: {'; '.join(f'{_pair(answer, n)} up to block {last[n]}' for n in first)}{more}. "
+    return f"Half of it or more: {'; '.join(f'{_pair(answer, n)} up to block {last[n]}' for n in first)}{more}."
 
 
 def _asking(answer: PatchedSites) -> str:
@@ -207,7 +200,7 @@ def _unpaired(answer: PatchedSites) -> str:
             parts.append(f"of {name} {', '.join(alone[:4])}{more}")
     alone_said = f"Without a partner, so left as they are: {'; '.join(parts)}. " if parts else ""
     first = f"The first {answer.same} tokens are the same in both, so nothing changes there. " if answer.same else ""
-    return first + alone_said
+    return (first + alone_said).strip()
 
 
 def _range(answer: PatchedSites) -> tuple[float, float]:

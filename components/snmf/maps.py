@@ -9,7 +9,7 @@ from analysis.snmf.answers.factorization import FeatureTable, NeuronOverlap, Tex
 from components.kit.figure import figure
 from components.kit.labels import escaped, numbered
 from components.kit.style import colour_bar, numbers
-from components.kit.theme import DIVERGING, SEQUENTIAL
+from components.kit.theme import DIVERGING, SEQUENTIAL, ink_on_diverging
 from components.kit.view import Drawing, NoOptions, view
 from components.snmf.evidence import effect_numbers, overlap_control, overlap_numbers, reading_numbers
 
@@ -145,7 +145,7 @@ def part_effects(overlap: NeuronOverlap, options: NoOptions, theme: str) -> Draw
                 "y": rows[i],
                 "text": f"{round(values[i, j], 1) + 0.0:+.1f}",
                 "showarrow": False,
-                "font": {"size": 11, "color": "#ffffff" if abs(values[i, j]) > 0.6 * top else "#14181d"},
+                "font": {"size": 11, "color": ink_on_diverging(abs(values[i, j]) / top, theme)},
             }
             for i in range(len(rows))
             for j in range(len(columns))

@@ -96,11 +96,17 @@ def layout(**query: str) -> Node:
                     dbc.Tab(matrix_tab(), tab_id="why", label="Whole head"),
                     dbc.Tab(swap_tab(), tab_id="swap", label="What if"),
                     dbc.Tab([*patch.patch_row(), *evidence_tab()], tab_id="evidence", label="Evidence"),
-                    dbc.Tab(sites.two_prompts(state), tab_id="both", label="Two prompts"),
+                    dbc.Tab(
+                        html.Div(sites.two_prompts(state), className="attune-low"), tab_id="both", label="Two prompts"
+                    ),
                     dbc.Tab(map_tab(), tab_id="map", label="Map"),
                     dbc.Tab(overlap_tab(), tab_id="overlap", label="Alignment and overlap"),
                     dbc.Tab(
-                        [*steered.steered_tab(), *why_moved.why_row(), *held.held_row()],
+                        [
+                            html.Div(steered.steered_tab(), className="attune-low"),
+                            *why_moved.why_row(),
+                            *held.held_row(),
+                        ],
                         tab_id="steered",
                         label="Steered by",
                     ),

@@ -169,6 +169,13 @@ def _why(token: int, label: str) -> Node:
 
 
 clientside_callback(
+    "dash_clientside.attune.arrive",
+    Output("strip-sink", "title"),
+    Input("reading", "data"),
+    State("tab", "active_tab"),
+    prevent_initial_call=True,
+)
+clientside_callback(
     # The model is a state: as an input it would call this on every page, also where the other inputs are not.
     "function(...values) { values.unshift(values.pop()); return dash_clientside.attune.address(...values, "
     + json.dumps(names_of(AttentionState))

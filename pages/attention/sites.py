@@ -97,20 +97,17 @@ def two_prompts(state: AttentionState) -> list[Node]:
             [
                 html.Span("this", className="attune-note"),
                 html.Div(id="pair-mine", className="attune-strip", role="group", **{"aria-label": "this prompt"}),
+                html.Div(
+                    [
+                        "Press one of each to pair them, twice the same to part it. ",
+                        html.Button("Pair by slot", id="site-slot", className="attune-small", type="button"),
+                    ],
+                    className="attune-note attn-both-how",
+                ),
                 html.Span("other", className="attune-note"),
                 html.Div(id="pair-theirs", className="attune-strip", role="group", **{"aria-label": "other prompt"}),
             ],
             className="attn-both",
-        ),
-        html.Div(
-            [
-                html.Span(
-                    "Press a token, then one of the other prompt, to pair them; twice the same to part it.",
-                    className="attune-note",
-                ),
-                html.Button("Pair by slot", id="site-slot", className="attune-small", type="button"),
-            ],
-            className="attune-inline",
         ),
         html.Div(id="site-error"),
         html.Div(id="site-pairs-error"),
@@ -259,9 +256,7 @@ def show_sites(
     if reply is None:
         was = f"Measured with {changed}. Press “Patch each” to measure this one." if changed else ""
         return {"card": SITES_CARD.empty(was), "claim": None}
-    said = html.P(
-        f"{claim(reply.answer)} The other prompt: “{reply.question.params['other']}”.", className="attune-answer"
-    )
+    said = html.P(claim(reply.answer), className="attune-answer")
     return {"card": content(sites_patched, reply, options=SiteOptions(unit), theme=theme), "claim": said}
 
 

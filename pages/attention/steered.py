@@ -83,19 +83,29 @@ def steered_tab() -> list[Node]:
                     id="steered-file",
                     max_size=16 << 20,
                 ),
-                dbc.Switch(id="steered-worst", value=False, label="by the query that moves most"),
                 html.Button("Cancel", id="steered-stop", className="attune-button", type="button", disabled=True),
                 progress("steered-bar", "reading the prompt under steering"),
             ],
             className="attune-row",
         ),
-        html.Div(id="steered-said", className="attune-note", **{"aria-live": "polite"}),
-        html.Div(id="steered-state", className="attune-note", **{"aria-live": "polite"}),
+        html.Div(
+            [
+                html.Span(id="steered-said", **{"aria-live": "polite"}),
+                " ",
+                html.Span(id="steered-state", **{"aria-live": "polite"}),
+            ],
+            className="attune-note",
+        ),
         html.Div(id="steered-problem"),
         html.Div(id="steered-refused"),
         html.Div(
             [
-                html.Div([html.Div(id="steered-claim", **{"aria-live": "polite"}), MOVED.layout()]),
+                html.Div(
+                    [
+                        html.Div(id="steered-claim", **{"aria-live": "polite"}),
+                        MOVED.layout(dbc.Switch(id="steered-worst", value=False, label="by the worst query")),
+                    ]
+                ),
                 html.Div([html.Div(id="steered-sentence", **{"aria-live": "polite"}), ROW.layout()]),
             ],
             className="attune-two",

@@ -16,7 +16,7 @@ from analysis.errors import UserError
 from analysis.mfa.settings import SteeringSettings
 from components.kit.card import UNCHANGED, Card
 from components.kit.links import local
-from components.kit.names import named, progress
+from components.kit.names import named, popup, progress
 from components.kit.panels import user_error
 from components.kit.types import Json, Node, Outputs, Relay, Typed
 from components.mfa import frozen as frozen_view
@@ -38,6 +38,12 @@ AT = [
 ]
 SHOWN = [{"label": "log-odds and their change", "value": "odds"}, {"label": "rank", "value": "rank"}]
 
+TOLD = {
+    "frozen": "Is it what heads look at that changes, what they carry, or what MLPs make of it? Each is held as unsteered.",
+    "lens": "Every block’s stream, read as if it were the last one’s: where does the effect begin to show?",
+}
+_HELD = "Heads as 12.3, at commas"
+
 
 def stores() -> list[Node]:
     """The questions that the two cards answer."""
@@ -48,77 +54,85 @@ def inside_tab() -> Node:
     """The tab."""
     return html.Div(
         [
-            html.Section(
+            html.Div(
                 [
-                    html.Div([html.H3("Inside the steered pass")], className="attune-card-head"),
-                    html.P(
-                        "The set-up on the sliders and the prompt above, looked at from inside, beside random "
-                        "directions that move the next token as far.",
+                    html.Span(
+                        "The set-up on the sliders and the prompt above, looked at from inside, beside random directions "
+                        "that move the next token as far.",
                         className="attune-note",
                     ),
-                    html.Div(
-                        [
-                            _labelled(
-                                "Words, at commas", dbc.Input(id="lens-words", placeholder="of its theme", size="sm")
-                            ),
-                            _labelled("Heads held", dbc.Input(id="frozen-heads", placeholder="all", size="sm")),
-                        ],
-                        className="attune-options",
-                    ),
-                    html.P(
-                        "Free or frozen: is it what heads look at that changes, what they carry, or what the MLPs make "
-                        "of it? Each is held as it was unsteered. Heads as 12.3, at commas.",
-                        className="attune-note",
-                    ),
-                    *_job("frozen", "Free or frozen", "holding parts of the pass"),
-                    html.P(
-                        "The logit lens reads every block's stream as if it were the last block's: where does the "
-                        "effect begin to show?",
-                        className="attune-note",
-                    ),
-                    html.Div(
-                        [
-                            html.Span("Looked at is", className="attune-note"),
-                            named("Where the lens looks", dbc.RadioItems(AT, "prompt", id="lens-at"), "attune-inline"),
-                        ],
-                    ),
-                    html.Div(
-                        [
-                            _labelled(
-                                "Last positions",
-                                dbc.Input(id="lens-last", type="number", step="any", value=SteerLens.last, size="sm"),
-                            ),
-                            _labelled(
-                                "Lens",
-                                dcc.Dropdown([PLAIN], "plain", id="lens-which", clearable=False, searchable=False),
-                            ),
-                            _labelled(
-                                "Shown",
-                                dcc.Dropdown(SHOWN, "odds", id="lens-shown", clearable=False, searchable=False),
-                            ),
-                        ],
-                        className="attune-options",
-                    ),
-                    *_job("lens", "Look inside", "reading every block"),
-                    lens_files.opening(),
+                    _labelled("Words, at commas", dbc.Input(id="lens-words", placeholder="of its theme", size="sm")),
                 ],
-                className="attune-card",
-                **{"aria-label": "Inside"},
+                className="attune-row attune-inside-head",
             ),
-            html.Div([FROZEN.layout(), LENS.layout()], className="attune-stack"),
+            html.Div(
+                [
+                    html.Section(
+                        [
+                            *_job(
+                                "frozen",
+                                "Free or frozen",
+                                "holding parts of the pass",
+                                _labelled(
+                                    "Heads held", dbc.Input(id="frozen-heads", placeholder="all", size="sm"), _HELD
+                                ),
+                            ),
+                            FROZEN.layout(),
+                        ],
+                        **{"aria-label": "Free or frozen"},
+                    ),
+                    html.Section(
+                        [*_job("lens", "Look inside", "reading every block", _settings()), LENS.layout()],
+                        **{"aria-label": "Lens"},
+                    ),
+                ],
+                className="attune-inside",
+            ),
         ],
-        className="attune-sweep",
+        className="attune-low",
     )
 
 
-def _job(name: str, label: str, doing: str) -> list[Node]:
-    """A button with its bar, its refusal and its sentence."""
+def _settings() -> Node:
+    """Where the lens looks, which one, and what of it is shown."""
+    return popup(
+        html.Div(
+            [
+                html.Span("Looked at is", className="attune-note"),
+                named("Where the lens looks", dbc.RadioItems(AT, "prompt", id="lens-at"), "attune-inline"),
+            ],
+        ),
+        html.Div(
+            [
+                _labelled(
+                    "Last positions",
+                    dbc.Input(id="lens-last", type="number", step="any", value=SteerLens.last, size="sm"),
+                ),
+                _labelled(
+                    "Lens",
+                    dcc.Dropdown([PLAIN], "plain", id="lens-which", clearable=False, searchable=False),
+                ),
+                _labelled(
+                    "Shown",
+                    dcc.Dropdown(SHOWN, "odds", id="lens-shown", clearable=False, searchable=False),
+                ),
+            ],
+            className="attune-options",
+        ),
+        lens_files.opening(),
+    )
+
+
+def _job(name: str, label: str, doing: str, *beside: Node) -> list[Node]:
+    """A button with its bar, its refusal and its sentence, and controls ``beside`` it."""
     return [
         html.Div(
             [
                 html.Button(label, id=f"{name}-start", className="attune-button attune-primary", type="button"),
                 html.Button("Cancel", id=f"{name}-stop", className="attune-button", type="button", disabled=True),
+                *beside,
                 progress(f"{name}-bar", doing),
+                html.Span(TOLD[name], className="attune-note"),
             ],
             className="attune-row",
         ),
@@ -128,8 +142,9 @@ def _job(name: str, label: str, doing: str) -> list[Node]:
     ]
 
 
-def _labelled(text: str, field: Node) -> Node:
-    return html.Div([dbc.Label(text, html_for=field.id), field], className="attune-labelled")
+def _labelled(text: str, field: Node, title: str = "") -> Node:
+    more = {"title": title} if title else {}
+    return html.Div([dbc.Label(text, html_for=field.id), field], className="attune-labelled", **more)
 
 
 def _said(text: str) -> Node:
