@@ -136,7 +136,7 @@ def _figure(
         notes.append(
             {
                 "text": name, "x": start + width / 2, "y": 1.0, "xref": "paper", "yref": "paper", "xanchor": "center",
-                "yanchor": "bottom", "showarrow": False,
+                "yanchor": "bottom", "showarrow": False, "font": {"size": 11},
             }
         )  # fmt: skip
         traces.append(
@@ -157,14 +157,14 @@ def _figure(
         "cmin": 0.0 if rank else low,
         "cmax": tops if rank else 0.0,
     }
-    bar = colour_bar("rank of the likeliest" if rank else "log-odds, unsteered") | {"len": 1.0 if rank else 0.48}
+    bar = colour_bar("rank of the likeliest" if rank else "log-odds") | {"len": 1.0 if rank else 0.48}
     if rank:
         bar |= {"tickvals": [0, 1, 2, 3, 4, 5], "ticktext": ["1", "10", "100", "1,000", "10,000", "100,000"]}
     else:
         bar |= {"y": 1.0, "yanchor": "top"}
     second = {
         "colorscale": DIVERGING, "cmin": -most, "cmid": 0, "cmax": most,
-        "colorbar": colour_bar("change, nats") | {"len": 0.48, "y": 0.0, "yanchor": "bottom"},
+        "colorbar": colour_bar("change") | {"len": 0.48, "y": 0.0, "yanchor": "bottom"},
     }  # fmt: skip
     return figure(
         traces,
@@ -172,7 +172,7 @@ def _figure(
         **axes,
         yaxis={
             "tickmode": "array", "tickvals": ticks, "ticktext": [_tick(lens, s) for s in ticks], "ticksuffix": " ",
-            "title": {"text": "behind block · agreement with the last"}, "showgrid": False, "zeroline": False,
+            "title": {"text": "behind block · agreement"}, "showgrid": False, "zeroline": False,
             "range": [-0.5, len(stages) - 0.5], "ticklen": 0,
         },
         coloraxis=first | {"colorbar": bar},

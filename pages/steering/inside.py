@@ -39,7 +39,7 @@ AT = [
 SHOWN = [{"label": "log-odds and their change", "value": "odds"}, {"label": "rank", "value": "rank"}]
 
 TOLD = {
-    "frozen": "Is it what heads look at that changes, what they carry, or what MLPs make of it? Each is held as unsteered.",
+    "frozen": "Is it what heads look at, what they carry, or what MLPs make of it that changes? Each is held.",
     "lens": "Every block’s stream, read as if it were the last one’s: where does the effect begin to show?",
 }
 _HELD = "Heads as 12.3, at commas"
@@ -57,8 +57,8 @@ def inside_tab() -> Node:
             html.Div(
                 [
                     html.Span(
-                        "The set-up on the sliders and the prompt above, looked at from inside, beside random directions "
-                        "that move the next token as far.",
+                        "The set-up on the sliders and the prompt above, looked at from inside, beside random "
+                        "directions that move the next token as far.",
                         className="attune-note",
                     ),
                     _labelled("Words, at commas", dbc.Input(id="lens-words", placeholder="of its theme", size="sm")),
@@ -128,11 +128,16 @@ def _job(name: str, label: str, doing: str, *beside: Node) -> list[Node]:
     return [
         html.Div(
             [
-                html.Button(label, id=f"{name}-start", className="attune-button attune-primary", type="button"),
+                html.Button(
+                    label,
+                    id=f"{name}-start",
+                    className="attune-button attune-primary",
+                    type="button",
+                    title=TOLD[name],
+                ),
                 html.Button("Cancel", id=f"{name}-stop", className="attune-button", type="button", disabled=True),
                 *beside,
                 progress(f"{name}-bar", doing),
-                html.Span(TOLD[name], className="attune-note"),
             ],
             className="attune-row",
         ),

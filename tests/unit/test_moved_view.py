@@ -41,7 +41,7 @@ def moved(**changes: Any) -> MovedHeads:
 def test_the_head_that_is_named_is_furthest_beyond_random_and_chance_stands_beside_the_count() -> None:
     drawing = drawn_again(moved_heads, moved(), options=MovedOptions(chosen=(1, 0)))
     assert drawing.control and "Of 2 heads whose pattern moves, 1 move more" in drawing.control.text
-    assert "by chance 1 would" in drawing.control.text and "layer 1, head 0: 30%" in drawing.control.text
+    assert "by chance 1 would" in drawing.control.text and "layer 1, head 0, 30%" in drawing.control.text
     own, null = drawing.figure["data"]  # type: ignore[index]
     assert own["coloraxis"] == null["coloraxis"] and own["customdata"][0][1] == [1, 0]
     assert "<b>a" not in str(drawing.figure) and best_heads(moved())[0] == (1, 0)
