@@ -39,6 +39,7 @@ from analysis.shares import each
 from components.frame.shell import shell
 from pages.frame.access import Tokens, register_door
 from pages.frame.background import RelayManager, open_cache
+from pages.frame.bundle import bundle, files_of, register_missing
 from pages.frame.files import register_files
 from pages.frame.health import register_health
 from pages.frame.linked import register_linked
@@ -84,8 +85,9 @@ PLOTTING = "plotly/package_data/plotly.min.js"
 """The script that draws figures, two thirds of what comes down at the first opening."""
 INDEX = """<!DOCTYPE html>
 <html lang="en">
-<head>{%metas%}<title>{%title%}</title>{%favicon%}{%css%}<script src="THEME"></script></head>
-<body>{%app_entry%}<footer>{%config%}SCRIPTS{%scripts%}{%renderer%}</footer></body>
+<head>{%metas%}<title>{%title%}</title>{%favicon%}{%css%}<link rel="stylesheet" href="STYLES">
+<script src="THEME"></script></head>
+<body>{%app_entry%}<footer>{%config%}<script src="SCRIPTS"></script>{%scripts%}{%renderer%}</footer></body>
 </html>"""
 RENDERER = """var renderer = new DashRenderer({
   request_pre: (question) => {
@@ -104,10 +106,14 @@ RENDERER = """var renderer = new DashRenderer({
 not answered does not wait for the next (assets/frame/presses.js); one that waits says so (assets/frame/waiting.js)."""
 
 
-def first_scripts() -> list[str]:
-    """The scripts that those of pages build on, in their order: Dash itself would load them after the pages' own."""
-    frame = Path(__file__).resolve().parent / "assets" / "frame"
-    return ["kit.js", *(f"frame/{path.name}" for path in sorted(frame.glob("*.js")))]
+ASSETS = Path(__file__).resolve().parent / "assets"
+
+
+def own_scripts() -> list[str]:
+    """The scripts of every page in their order: the kit, the frame's, those of pages. A talk has a page of its own, and
+    theme.js comes before anything is painted."""
+    frame = [f"frame/{path.name}" for path in sorted((ASSETS / "frame").glob("*.js"))]
+    return ["kit.js", *frame, *files_of(ASSETS, "js", ("theme.js", "kit.js", "frame", "talk"))]
 
 
 def create_app(settings: Settings | None = None) -> Dash:
@@ -121,8 +127,7 @@ def create_app(settings: Settings | None = None) -> Dash:
         update_title="",
         use_pages=True,
         pages_folder="",
-        assets_ignore=r"(theme|kit)\.js",  # these and the frame's come before the scripts of pages
-        assets_path_ignore=["frame", "talk"],  # a talk has a page of its own
+        assets_ignore=r"\.(js|css)$",  # they go down together
         background_callback_manager=RelayManager(cache, client.cancel),
         on_error=_on_error,
         enable_mcp=False,
@@ -130,8 +135,15 @@ def create_app(settings: Settings | None = None) -> Dash:
     )
     compress(app)
     app.renderer = RENDERER
-    first = "".join(f'<script src="{asset_address(app, name)}"></script>' for name in first_scripts())
-    app.index_string = INDEX.replace("THEME", asset_address(app, "theme.js")).replace("SCRIPTS", first)
+    parts = {
+        "STYLES": bundle(app, "css", files_of(ASSETS, "css", ("talk",))),
+        "SCRIPTS": bundle(app, "js", own_scripts()),
+        "THEME": asset_address(app, "theme.js"),
+    }
+    register_missing(app)
+    app.index_string = INDEX
+    for name, address in parts.items():
+        app.index_string = app.index_string.replace(name, address)
     fetch_early(app, PLOTTING, without=("/", "/findings"))
     app.server.secret_key = secret_key(home())
     app.server.json.sort_keys = False  # numbers and settings stand in the order that their view gives

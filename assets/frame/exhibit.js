@@ -9,11 +9,12 @@
   const FEW = 4, GLANCE = 160;
 
   // ---- plotly ----
-  // Dash fetches it when the first graph comes; a page without one fetches it here.
+  // A page of Dash fetches it by plots.js; another one fetches it here.
   let coming = null;
   /** Plotly, fetched if it is not there yet. `address`: of the script, where no Dash page names it. */
   function plotly(address = window._dashPlotlyJSURL) {
-    if (window.Plotly) return Promise.resolve(window.Plotly);
+    if (window.Plotly && window.Plotly.newPlot) return Promise.resolve(window.Plotly);
+    if (window._dashPlotlyJSURL) return window.dash_clientside.attune.plotly();
     coming = coming || new Promise((resolve, reject) => {
       const script = element("script", { src: address });
       script.onload = () => resolve(window.Plotly);

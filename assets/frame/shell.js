@@ -18,6 +18,7 @@
         if (same(trace.colorscale, old)) window.Plotly.restyle(plot, { colorscale: [now] }, [i]);
       });
     });
+    window.dash_clientside.attune.redress(templates[next]);
     return next;
   }
 

@@ -9,6 +9,7 @@ for a year, and is compressed once; an answer is kept nowhere.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from waitress import create_server
 
 from analysis.portable.pack import MAX_PACK
 from components.kit.links import local
+from pages.frame.bundle import TOGETHER
 from pages.frame.lines import Line, watch
 from pages.frame.tls import SecureLine
 
@@ -32,7 +34,8 @@ CONNECTIONS, IDLE = 1_000, 60
 FROM_AFAR = 1 << 30
 """Bytes of a body from another machine: it lies on this disk before anybody can ask for a token."""
 YEAR = 365 * 24 * 3600
-STATIC = ("/_dash-component-suites/", "/assets/")
+STATIC = ("/_dash-component-suites/", "/assets/", TOGETHER)
+OLD = re.compile(r'<script src="[^"]*/deps/polyfill@[^"]*"></script>')
 MOST = 32 << 20
 """Bytes of compressed files in memory."""
 
@@ -88,13 +91,16 @@ def asset_address(app: Dash, name: str) -> str:
 
 def fetch_early(app: Dash, name: str, without: Collection[str]) -> None:
     """Let pages fetch a large script of Dash's suites while the small ones are still on their way, instead of after the
-    first figure asks for it: all but those at the paths ``without``."""
+    first figure asks for it: all but those at the paths ``without``. And leave out Dash's script for browsers that are
+    ten years old, which all others have to read: what it has beside, the runtime of generators, comes with bootstrap's
+    components, too."""
     whole, address = app.interpolate_index, local(STATIC[0] + name)
     link = f'<link rel="preload" as="script" fetchpriority="low" href="{address}">'
 
     def interpolate(**parts: str) -> str:
         if request.path not in without:
             parts["metas"] += link
+        parts["scripts"] = OLD.sub("", parts["scripts"])
         return str(whole(**parts))
 
     app.interpolate_index = interpolate  # type: ignore[method-assign]
@@ -102,7 +108,9 @@ def fetch_early(app: Dash, name: str, without: Collection[str]) -> None:
 
 def _versioned(asked: Request, assets: Path) -> bool:
     """Whether the address of a file says of which version it is, and of that which is there."""
-    suite, own = STATIC
+    suite, own, together = STATIC
+    if asked.path.startswith(together):
+        return True
     if asked.path.startswith(suite):
         return ".v" in asked.path
     try:

@@ -98,9 +98,9 @@ def get(address: str) -> tuple[int, bytes]:
 def test_the_installed_program_serves_pages_and_scripts(served: str) -> None:
     status, page = get(served + "/attention")
     assert status == 200
-    named = re.findall(rb'(?:src|href)="(/assets/[^"?]+)', page)
+    together = b"".join(get(served + path.decode())[1] for path in re.findall(rb'"(/together/[^"]+)"', page))
     scripts = [name for name in tracked() if name.startswith("assets/") and name.endswith((".js", ".css"))]
-    top = [name for name in scripts if name.count("/") == 1 or name.startswith("assets/frame/")]
-    assert {name.decode().lstrip("/") for name in named} >= set(top)
     for name in scripts:
+        alone = "/talk/" in name or name == "assets/theme.js"
+        assert alone or (ROOT / name).read_bytes() in together, name
         assert get(f"{served}/{name}") == (200, (ROOT / name).read_bytes()), name

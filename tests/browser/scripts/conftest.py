@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Route
 
-from app import first_scripts
+from app import own_scripts
 
 ASSETS = Path(__file__).resolve().parents[3] / "assets"
 ADDRESS = "http://localhost/"
@@ -28,7 +28,7 @@ window.dash_clientside = { no_update: "unchanged", callback_context: { triggered
 
 def scripts() -> list[Path]:
     """All scripts in the order in which the app loads them."""
-    first = [ASSETS / name for name in first_scripts()]
+    first = [ASSETS / name for name in own_scripts()]
     rest = sorted(set(ASSETS.rglob("*.js")) - set(first), key=lambda path: (path.parent != ASSETS, str(path)))
     return [*first, *rest]
 
