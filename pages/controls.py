@@ -90,7 +90,7 @@ CONTROLS: dict[str, Table] = {
     "PushPack": _MODEL | {"repository": "hub-repository", "private": "hub-public"},
     "OpenFromHub": _MODEL | {"repository": "hub-repository", "revision": None},
     # Attention
-    "TracePrompt": _PROMPT,
+    **dict.fromkeys(("TracePrompt", "ReadingCost"), _PROMPT),
     "HeadAttention": _HEAD,
     "AttentionRow": _HEAD | _RANK | {
         "features": None, "side": "side", "orthogonalise": "orthogonalise", "reference": "reference",
@@ -100,6 +100,7 @@ CONTROLS: dict[str, Table] = {
     "WritingSources": _HEAD | _TARGET,
     "EstimateFalls": _HEAD | _TARGET | {"baseline": "out-baseline"},
     "AblateParts": _HEAD | _TARGET | {"baseline": "out-baseline"},
+    "PartsCost": _HEAD | _TARGET | {"baseline": "out-baseline", "what": "out-what", "side": "out-path"},
     "PathParts": _HEAD | _TARGET | {"baseline": "out-baseline", "other": "out-other", "side": "out-path"},
     "PatchParts": _HEAD | _TARGET | {"other": "out-other", "what": "out-what", "at": "out-at"},
     **dict.fromkeys(("CorpusPlan", "CorpusScores"), _MODEL | {

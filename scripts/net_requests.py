@@ -188,6 +188,8 @@ PROMPTS = (
         "PatchSites",
         {"text": "The cat sat", "other": "A dog sat", "site": "mlp", "pairs": [[1, 1]]},
     ),
+    Request("cost of a prompt", "ReadingCost", {"text": FERRY}),
+    Request("cost of taking parts out", "PartsCost", {"text": FERRY, "baseline": "other", "what": "pattern"}),
     Request("falls without each head", "AblateParts", {"text": "The cat sat on the mat, the cat", "baseline": "zero"}),
     Request("falls with outputs of other texts", "AblateParts", {"text": "The cat sat", "baseline": "resampled"}),
     Request("falls with queries of another prompt", "PatchParts", CAPITAL),

@@ -94,10 +94,8 @@ def changes(
 ) -> Iterator[list[Ablated]]:
     """Yield, batch by batch and block by block, what the model predicts after the last of ``ids`` with each part
     changed, one at a time."""
-    size = 1 if rows_together(loaded) == "alone" else max(1, _BATCH_TOKENS // len(ids))
+    size, step = rows_at_once(loaded, len(ids)), blocks_at_once(loaded, len(ids))
     blocks = layout(loaded).blocks
-    element = 2 if loaded.facts.dtype in ("float16", "bfloat16") else 4
-    step = max(1, _HELD // (len(ids) * loaded.facts.hidden * element))
     by_layer = [[head for layer, head in parts if layer == number] for number in range(len(blocks))]
     skips: bool | None = None
     for start in range(0, len(blocks), step):
@@ -115,6 +113,17 @@ def changes(
             for first in range(0, len(heads), size):
                 given = behind[layer - 1] if skips and layer > 0 else None
                 yield _batch(loaded, ids, layer, heads[first : first + size], change, given)
+
+
+def rows_at_once(loaded: LoadedModel, tokens: int) -> int:
+    """How many parts are changed in one batch, of a prompt of so many tokens."""
+    return 1 if rows_together(loaded) == "alone" else max(1, _BATCH_TOKENS // tokens)
+
+
+def blocks_at_once(loaded: LoadedModel, tokens: int) -> int:
+    """Of how many blocks the outputs are held, so that the blocks before do not run again."""
+    element = 2 if loaded.facts.dtype in ("float16", "bfloat16") else 4
+    return max(1, _HELD // (tokens * loaded.facts.hidden * element))
 
 
 @torch.no_grad()

@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 
 from analysis.errors import UserError
-from analysis.models.ablation import MLP, Ablated, Change, plain_logits
-from analysis.models.batch import rows_together
+from analysis.models.ablation import MLP, Ablated, Change, plain_logits, rows_at_once
 from analysis.models.hooks import Hook, available_sites, hooked
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.midway import begun, last_logits, may_begin, outputs_behind
@@ -26,7 +25,6 @@ from analysis.models.sites import Site
 
 Side = Literal["query", "key", "value"]
 SIDES: tuple[Side, ...] = get_args(Side)
-_BATCH_TOKENS = 1024
 
 
 class _Reached(Exception):
@@ -75,7 +73,7 @@ def paths(
             "model",
         )
     plain = _plain(loaded, ids, change, layer)
-    size = 1 if rows_together(loaded) == "alone" else max(1, _BATCH_TOKENS // len(ids))
+    size = rows_at_once(loaded, len(ids))
     for first in range(layer):
         heads = [head for number, head in before if number == first]
         for start in range(0, len(heads), size):

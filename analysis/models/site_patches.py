@@ -15,8 +15,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from analysis.models.ablation import plain_logits
-from analysis.models.batch import rows_together
+from analysis.models.ablation import blocks_at_once, plain_logits, rows_at_once
 from analysis.models.hooks import Hook, available_sites, hooked
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.midway import begun, last_logits, may_begin, outputs_behind
@@ -29,8 +28,6 @@ SiteKind = Literal["residual", "attention", "mlp"]
 SITE_KINDS: tuple[SiteKind, ...] = get_args(SiteKind)
 ALL = -1
 """In place of a token: all pairs at once."""
-_BATCH_TOKENS = 1024
-_HELD = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -63,9 +60,7 @@ def site_patches(
     blocks that have the site, or in those of ``layers``."""
     places: list[tuple[int, list[Pair]]] = [(mine, [(mine, theirs)]) for mine, theirs in pairs]
     places.append((ALL, list(pairs)))
-    size = 1 if rows_together(loaded) == "alone" else max(1, _BATCH_TOKENS // len(ids))
-    element = 2 if loaded.facts.dtype in ("float16", "bfloat16") else 4
-    step = max(1, _HELD // ((len(ids) + len(other)) * loaded.facts.hidden * element))
+    size, step = rows_at_once(loaded, len(ids)), blocks_at_once(loaded, len(ids) + len(other))
     there, skips = site_layers(loaded, kind) if layers is None else list(layers), None
     for start in range(0, len(there), step):
         held = there[start : start + step]

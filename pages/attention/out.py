@@ -7,13 +7,13 @@ from __future__ import annotations
 import dash_bootstrap_components as dbc
 from dash import Input, Output, State, callback, clientside_callback, dcc, html, no_update
 
-from analysis.qk.ops.parts import AblateParts, PatchParts, PathParts
+from analysis.qk.ops.parts import AblateParts, PartsCost, PatchParts, PathParts
 from analysis.qk.ops.token import WritingHeads
 from components.kit.names import named, progress
 from components.kit.panels import user_error
 from components.kit.types import Json, Node, Relay
 from pages.attention.state import AttentionState
-from pages.common import ask_job
+from pages.common import ask_for, ask_job
 
 SIDES = ("query", "key", "value")
 SAME = ("model", "text", "chat", "generate", "query", "token", "against")
@@ -47,6 +47,7 @@ def taken_out(state: AttentionState) -> Node:
                     {"label": "other prompt", "value": "patch", "title": "Each as it is in a prompt that you write"},
                 ],
             ),
+            html.Span(id="out-cost", className="attune-note", **{"aria-live": "polite"}),
             progress("out-bar", "taking out heads and MLPs"),
             html.Span(id="out-text", className="attune-note", **{"aria-live": "polite"}),
             named(
@@ -115,6 +116,39 @@ def _other_prompt(state: AttentionState) -> list[Node]:
             className="attune-inline",
         ),
     ]
+
+
+@callback(
+    Output("out-cost", "children"),
+    Input("writing", "data"),
+    Input("score", "value"),
+    Input("out-baseline", "value"),
+    Input("out-what", "value"),
+    Input("out-path", "value"),
+    Input("head", "data"),
+    State("session", "data"),
+    prevent_initial_call=True,
+)
+def say_cost(writing: Json, score: str, baseline: str, what: str, way: str, head: Json, session: str) -> str:
+    """What the press would take here, before it."""
+    into = way != ALL
+    if not writing or score != "falls" or (into and (not head or baseline == "resampled")):
+        return ""
+    asked = WritingHeads.from_params(writing["params"])
+    other = baseline == PATCH
+    reply, _ = ask_for(
+        lambda: PartsCost(
+            **{name: getattr(asked, name) for name in SAME},
+            baseline="other" if other else baseline,
+            what=what if other and not into else "output",
+            side=way,
+            layer=head["layer"] if into else 0,
+        ),
+        session,
+        "out-cost",
+        PartsCost,
+    )
+    return "" if reply is None else reply.answer.words
 
 
 @callback(

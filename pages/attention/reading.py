@@ -17,7 +17,8 @@ from analysis.engine.client import Reply
 from analysis.models.spec import OTHELLO
 from analysis.qk.answers.prompt import Reading
 from analysis.qk.contrasts import MOVE_PROMPTS, PRESET_PROMPTS
-from analysis.qk.ops.prompt import TracePrompt
+from analysis.qk.ops.prompt import ReadingCost, TracePrompt
+from analysis.spoken import counted
 from components.kit.panels import note
 from components.kit.types import Json, Node, Relay, Typed
 from components.qk.prompt_parts import prompt_text
@@ -25,10 +26,12 @@ from pages.address import link_to, remember
 from pages.attention.cards import PROMPT
 from pages.attention.state import AttentionState, Head
 from pages.cards import ref_of
-from pages.common import ask_job, reply_of, spec_of
+from pages.common import ask_for, ask_job, reply_of, spec_of
 from pages.state import names_of
 
 NEXT_TOKENS = 6
+LONG = 4_000
+"""Characters from which the cost of reading is said."""
 PROMPTS = [*PRESET_PROMPTS, *MOVE_PROMPTS]
 
 
@@ -82,6 +85,30 @@ def choose_preset(index: int | None, text: str, chat: bool) -> tuple[str, str, b
         return text, "", chat
     preset = PROMPTS[index]
     return preset["text"], preset["why"], bool(preset.get("chat", False))
+
+
+# A short prompt is read at once; of a long one it is said before the press what it takes.
+clientside_callback(
+    f"(text) => text && text.length >= {LONG} ? text : ''",
+    Output("long-text", "data"),
+    Input("prompt", "value"),
+)
+
+
+@callback(
+    Output("read-cost", "children"),
+    Input("long-text", "data"),
+    Input("model", "data"),
+    Input("chat", "value"),
+    State("session", "data"),
+    prevent_initial_call=True,
+)
+def say_cost(text: str, model: Json, chat: bool, session: str) -> Node:
+    """How many tokens a long prompt has, and what reading it takes, or why it cannot be read."""
+    if not text:
+        return ""
+    reply, panel = ask_for(lambda: ReadingCost(spec_of(model), text, bool(chat)), session, "read-cost", ReadingCost)
+    return panel if reply is None else f"{counted(reply.answer.tokens, 'token')}: {reply.answer.words}"
 
 
 @callback(

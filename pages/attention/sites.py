@@ -14,7 +14,6 @@ from analysis.engine.client import Reply
 from analysis.errors import UserError
 from analysis.qk.answers.sites import PatchedSites
 from analysis.qk.ops.sites import PairTokens, PatchSites
-from analysis.spoken import duration
 from components.kit.card import Card
 from components.kit.names import named, progress
 from components.kit.panels import note, user_error
@@ -167,7 +166,7 @@ def pair_tokens(
             stay = None
         elif not fit:
             stay, said = None, note("The pairs of this link do not fit these prompts: they are paired by slot.")
-    return both, stay, said, f"about {duration(reply.answer.seconds)}"
+    return both, stay, said, reply.answer.cost.words
 
 
 @callback(

@@ -275,6 +275,7 @@ def test_unknown_settings_and_operations_are_refused(name: str) -> None:
         ("WritingHeads", {"token": -2}, "token"),
         ("AblateParts", {"baseline": "nothing"}, "baseline"),
         ("PatchParts", {"what": "nothing"}, "what"),
+        ("PartsCost", {"side": "both"}, "side"),
         ("PathParts", {"side": "both"}, "side"),
         ("PatternHeads", {"cells": [[1]]}, "cells"),
         ("PatchSites", {"site": "mlp_hidden"}, "site"),

@@ -18,6 +18,7 @@ from analysis.models.hooks import layout
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.midway import last_logits
 from analysis.models.pairing import beyond_start, check_pairs, paired, shared_start
+from analysis.models.pass_cost import token_seconds
 from analysis.models.patches import WHATS, Patch
 from analysis.models.site_patches import ALL, SITE_KINDS, _batch, _given, site_patches
 from analysis.qk.ops.sites import PairTokens, PatchSites
@@ -140,12 +141,17 @@ def test_it_ends_between_two_batches_and_leaves_nothing_behind():
 def test_the_operation_pairs_by_slot_or_by_hand_and_refuses_in_words(context):  # noqa: F811
     other = TEXT.replace("lamp", "lantern").replace("key", "coin")
     pairs = PairTokens(text=TEXT, other=other).run(context)
-    assert pairs.pairs[-1] == (len(pairs.labels) - 1, len(pairs.others) - 1) and pairs.seconds > 0
+    assert (
+        pairs.pairs[-1] == (len(pairs.labels) - 1, len(pairs.others) - 1)
+        and pairs.cost.seconds > 0
+        and pairs.cost.words.startswith("about")
+    )
     # The time is that of what is run: more tokens that are the same in both cost nothing more but their length.
-    facts = context.model(PairTokens(text=TEXT).model).facts
+    one = context.model(PairTokens(text=TEXT).model)
     run = len(beyond_start(pairs.pairs, shared_start(pairs.labels, pairs.others))) + 1  # type: ignore[arg-type]
     assert run == len(pairs.pairs)  # the first token is the same in both; and one is all at once
-    assert pairs.seconds == pytest.approx(4 * run * len(pairs.labels) * facts.seconds_per_token * 0.3)
+    passes = run * (4 + 3 + 2 + 1) / 4 + 2
+    assert pairs.cost.seconds == pytest.approx(passes * len(pairs.labels) * token_seconds(one, 1, 0.0))
     told: list[str] = []
     context.on_progress = lambda facts: told.append(facts["text"])
     found = PatchSites(text=TEXT, other=other).run(context)

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
 
-from analysis.answer import Incidental
-from analysis.qk.answers.token import Target
+from analysis.qk.answers.token import RunCost, Target
 
 
 @dataclass(frozen=True)
 class TokenPairs:
     """Tokens of this prompt (``labels``) and of the other one (``others``) up to where each is asked, which of them are
-    paired by slot, and how long one patch of all pairs takes, about, in ``seconds``."""
+    paired by slot, and what one patch of all pairs takes (``cost``)."""
 
     labels: tuple[str, ...]
     others: tuple[str, ...]
     pairs: tuple[tuple[int, int], ...]
-    seconds: Annotated[float, Incidental()]
+    cost: RunCost
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
+from analysis.answer import Incidental
 from analysis.qk.answers.prompt import NextTokens
+from analysis.spoken import duration
 
 
 @dataclass(frozen=True)
@@ -124,3 +127,19 @@ class HeadSources:
     attention: np.ndarray
     weighted: np.ndarray
     writes: np.ndarray
+
+
+@dataclass(frozen=True)
+class RunCost:
+    """What a run takes here, about, before it is begun: ``seconds`` and ``bytes`` beside the model. ``refused``: why it
+    is not begun, or empty. ``tokens`` that it is about."""
+
+    tokens: int
+    seconds: Annotated[float, Incidental()]
+    bytes: Annotated[int, Incidental()]
+    refused: Annotated[str, Incidental()] = ""
+
+    @property
+    def words(self) -> str:
+        """For the screen: why not, or "about 40 s, 180 MB"."""
+        return self.refused or f"about {duration(self.seconds)}, {max(1, round(self.bytes / 1e6)):,} MB"

@@ -12,7 +12,7 @@ from analysis.engine.context import Context
 from analysis.engine.question import Kind
 from analysis.errors import UserError
 from analysis.fields import Choice, Whole
-from analysis.qk.answers.token import Target, TokenAblation, TokenPatch, TokenPath
+from analysis.qk.answers.token import RunCost, Target, TokenAblation, TokenPatch, TokenPath
 from analysis.qk.ops.token import OnToken, difference, target_of
 
 if TYPE_CHECKING:
@@ -21,8 +21,24 @@ if TYPE_CHECKING:
     from analysis.models.loaded_model import LoadedModel
     from analysis.qk.falls import PartChange, Prediction
 
-RESAMPLED = 3
-"""Other texts whose outputs stand in place of a part's, one after the other; the mean of what falls is given."""
+
+@dataclass(frozen=True)
+class PartsCost(OnToken[RunCost]):
+    """What it takes here to change each head and each MLP, said before the press. ``baseline`` "other" is another
+    prompt, of which ``what`` is taken; ``side``: of one head of ``layer``, or "all" ways."""
+
+    baseline: Annotated[str, Choice(("zero", "mean", "resampled", "other"), words="What stands in its place")] = "mean"
+    what: Annotated[str, Choice(("output", "pattern", "query", "key", "value"), words="What is taken")] = "output"
+    side: Annotated[str, Choice(("all", "query", "key", "value"), words="The side of the head")] = "all"
+    layer: Annotated[int, Whole(0, 10_000, words="The layer")] = 0
+
+    def run(self, context: Context) -> RunCost:
+        from analysis.qk.costs import change_cost
+
+        loaded, trace, query = self.read(context)
+        into = None if self.side == "all" else self.layer
+        cost = change_cost(loaded, trace, query + 1, self.baseline, self.what, into)
+        return RunCost(query + 1, cost.seconds, cost.bytes, cost.refused)
 
 
 @dataclass(frozen=True)
@@ -38,10 +54,12 @@ class AblateParts(OnToken[TokenAblation]):
 
     def run(self, context: Context) -> TokenAblation:
         from analysis.models.ablation import parts_of, plain_logits
+        from analysis.qk.costs import change_cost
         from analysis.qk.falls import PartChange
 
         loaded, trace, query = self.read(context)
         ids = trace.ids[: query + 1]
+        change_cost(loaded, trace, len(ids), self.baseline).check()
         plain = plain_logits(loaded, ids)
         target = target_of(loaded, plain, query, self.token, self.against)
         parts = parts_of(loaded)
@@ -76,6 +94,7 @@ class PatchParts(OnToken[TokenPatch]):
     def run(self, context: Context) -> TokenPatch:
         from analysis.models.ablation import MLP, parts_of, plain_logits
         from analysis.models.prompts import token_labels
+        from analysis.qk.costs import change_cost
         from analysis.qk.falls import PartChange
 
         loaded, trace, query = self.read(context)
@@ -83,6 +102,7 @@ class PatchParts(OnToken[TokenPatch]):
         if self.at > query:
             raise UserError("The token that is patched comes after the query. Choose an earlier one.", "at")
         other = other_ids(context, loaded, self, ids, query)
+        change_cost(loaded, trace, len(ids), "other", self.what).check()
         parts = [part for part in parts_of(loaded) if self.what == "output" or part[1] != MLP]
         plain = plain_logits(loaded, ids)
         target = target_of(loaded, plain, query, self.token, self.against)
@@ -122,6 +142,7 @@ class PathParts(OnToken[TokenPath]):
     def run(self, context: Context) -> TokenPath:
         from analysis.models.ablation import parts_of, plain_logits
         from analysis.models.patches import same_length
+        from analysis.qk.costs import change_cost
         from analysis.qk.falls import PartChange
 
         loaded, trace, query = self.read(context)
@@ -136,6 +157,7 @@ class PathParts(OnToken[TokenPath]):
         if self.baseline == "mean" and len(ids) < 2:
             raise UserError("A prompt of one token has no mean over other tokens. Take zero.", "baseline")
         others: tuple[tuple[int, ...], ...] = ()
+        change_cost(loaded, trace, len(ids), self.baseline, into=self.layer).check()
         other_total: float | None = None
         plain = plain_logits(loaded, ids)
         target = target_of(loaded, plain, query, self.token, self.against)
@@ -178,6 +200,7 @@ def other_texts(loaded: LoadedModel, tokens: int) -> list[list[int]]:
     Raises UserError(field="baseline") where none is so long.
     """
     from analysis.corpora.passages import bundled_corpus
+    from analysis.qk.costs import RESAMPLED
 
     passages = bundled_corpus()
     texts: list[list[int]] = []

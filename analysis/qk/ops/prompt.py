@@ -17,6 +17,7 @@ from analysis.models.capabilities import require_attention
 from analysis.models.prompts import LONG_CHARACTERS, check_prompt
 from analysis.models.spec import ModelSpec
 from analysis.qk.answers.prompt import HeadCells, MapPlaces, NextTokens, QueryRow, Reading, SignedCells
+from analysis.qk.answers.token import RunCost
 from analysis.qk.contrasts.spec import ContrastSpec
 from analysis.qk.ops.features import FitContrast, HeldOut, feature_name, fit_of
 
@@ -115,6 +116,21 @@ class TracePrompt(OnPrompt[Reading]):
             thumbnails=overview.thumbnails,
             distance=overview.scores["distance"],
         )
+
+
+@dataclass(frozen=True)
+class ReadingCost(OnPrompt[RunCost]):
+    """How many tokens a prompt has, and what reading it takes here, said before the press."""
+
+    def run(self, context: Context) -> RunCost:
+        from analysis.models.pass_cost import reading_cost
+        from analysis.models.prompts import encode_prompt
+        from analysis.models.trace import longest_trace
+
+        loaded = context.model(self.model)
+        tokens = len(encode_prompt(loaded, self.text, self.chat, longest_trace(loaded.facts)))
+        cost = reading_cost(loaded, tokens + self.generate)
+        return RunCost(tokens, cost.seconds, cost.bytes)
 
 
 @dataclass(frozen=True)

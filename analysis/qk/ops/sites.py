@@ -12,6 +12,7 @@ from analysis.engine.question import Kind
 from analysis.errors import UserError
 from analysis.fields import Choice, Whole, whole
 from analysis.qk.answers.sites import PatchedSites, TokenPairs
+from analysis.qk.answers.token import RunCost
 from analysis.qk.ops.parts import shortened
 from analysis.qk.ops.prompt import OnPrompt
 from analysis.qk.ops.token import OnToken, difference, target_of
@@ -19,10 +20,6 @@ from analysis.qk.ops.token import OnToken, difference, target_of
 if TYPE_CHECKING:
     from analysis.models.loaded_model import LoadedModel
     from analysis.models.pairing import Pair
-
-_BATCHED = 0.3
-"""Time of a token in a patched batch, in that of the short probe after loading: half of the blocks run, many rows at
-once."""
 
 
 @dataclass(frozen=True)
@@ -89,12 +86,15 @@ class PairTokens(OnPrompt[TokenPairs]):
 
     def run(self, context: Context) -> TokenPairs:
         from analysis.models.pairing import beyond_start, shared_start
+        from analysis.qk.costs import site_cost
 
         loaded = context.model(self.model)
         both = _both(context, self, self.other, self.query)
-        rows = loaded.facts.layers * (len(beyond_start(both.pairs, shared_start(both.ids, both.other))) + 1)
-        seconds = rows * len(both.ids) * loaded.facts.seconds_per_token * _BATCHED
-        return TokenPairs(_labels(loaded, both.ids), _labels(loaded, both.other), both.pairs, seconds)
+        rows = len(beyond_start(both.pairs, shared_start(both.ids, both.other))) + 1
+        size = len(both.ids), len(both.other)
+        cost = site_cost(loaded, self.trace(context)[0], *size, list(range(loaded.facts.layers)), rows)
+        labels = _labels(loaded, both.ids), _labels(loaded, both.other)
+        return TokenPairs(*labels, both.pairs, RunCost(size[0], cost.seconds, cost.bytes, cost.refused))
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,7 @@ class PatchSites(OnToken[PatchedSites]):
         from analysis.models.ablation import plain_logits
         from analysis.models.pairing import beyond_start, shared_start
         from analysis.models.site_patches import site_layers
+        from analysis.qk.costs import site_cost
         from analysis.qk.falls import Prediction, SiteChange, over_sites, seconds_of
 
         loaded = context.model(self.model)
@@ -139,6 +140,7 @@ class PatchSites(OnToken[PatchedSites]):
         layers = site_layers(loaded, self.site)  # type: ignore[arg-type]
         if not layers:
             raise UserError("This site cannot be reached in any block of this model. Take the residual stream.", "site")
+        site_cost(loaded, self.trace(context)[0], len(ids), len(other), layers, len(run) + 1).check()
         plain = plain_logits(loaded, ids)
         target = target_of(loaded, plain, len(ids) - 1, self.token, self.against)
         given = Prediction(tuple(ids), target.token, target.against, plain.numpy())
