@@ -82,7 +82,7 @@ def parts_cost(
     tokens, at a time. The passes that are made before are counted as two."""
     blocks = loaded.facts.layers
     rows = sum(blocks - layer for layer in layers) / blocks + 2
-    numbers = kept + min(together, max(1, len(layers))) * block_numbers(loaded)
+    numbers = kept + together * block_numbers(loaded)
     return Cost(rows * ids * per_token, _size(loaded) * ids * numbers + 4 * squares * ids * ids)
 
 

@@ -35,7 +35,7 @@ def change_cost(
         tokens,
         layers * (RESAMPLED if baseline == "resampled" else 1),
         token_seconds(loaded, len(trace.ids), trace.seconds),
-        rows_at_once(loaded, tokens),
+        min(rows_at_once(loaded, tokens), facts.heads + 1),
         kept,
         0 if what == "output" and into is None else _SQUARES,
     )
@@ -50,6 +50,6 @@ def site_cost(loaded: LoadedModel, trace: Trace, tokens: int, others: int, layer
         tokens,
         [layer for layer in layers for _ in range(rows)],
         token_seconds(loaded, len(trace.ids), trace.seconds),
-        rows_at_once(loaded, tokens),
+        min(rows_at_once(loaded, tokens), rows),
         2 * stand * loaded.facts.hidden,
     )

@@ -17,7 +17,7 @@ from analysis.engine.context import Context
 from analysis.engine.residents import Residents
 from analysis.engine.store import ResultStore
 from analysis.errors import Cancelled, UserError
-from analysis.models import first_order
+from analysis.models import first_order, pass_cost
 from analysis.models.ablation import MLP, TakenOut, ablations, parts_of, plain_logits
 from analysis.models.facts import describe
 from analysis.models.first_order import estimated_falls
@@ -31,7 +31,8 @@ from analysis.models.spec import ModelSpec
 from analysis.models.stream import take_apart
 from analysis.models.trace import trace_prompt
 from analysis.qk.contributions import contributions, pair_values, sources
-from analysis.qk.ops.parts import AblateParts, PatchParts, PathParts, other_texts
+from analysis.qk.ops.parts import AblateParts, PartsCost, PatchParts, PathParts, other_texts
+from analysis.qk.ops.prompt import ReadingCost
 from analysis.qk.ops.token import EstimateFalls, WritingHeads, WritingSources
 from tests.unit.test_contrasts import _byte_level
 from tests.unit.tiny_models import tiny_model
@@ -436,3 +437,32 @@ def test_what_is_not_there_is_refused(operation, field, context):
     with pytest.raises(UserError) as caught:
         operation.run(context)
     assert caught.value.field == field
+
+
+def test_what_a_run_takes_is_said_before_it_and_too_much_is_refused(context, monkeypatch):
+    one = context.model(ModelSpec("default"))
+    monkeypatch.setitem(one.extras, "seconds of a batch", 0.01)  # of a token
+    count = len(reader().tokenizer(TEXT)["input_ids"])
+    # Six heads and an MLP in each of four blocks, from which a pass begins; and two whole passes before them.
+    passes = 7 * (4 + 3 + 2 + 1) / 4 + 2
+    cost = PartsCost(text=TEXT).run(context)
+    assert cost.seconds == pytest.approx(passes * count * 0.01) and cost.tokens == count and cost.refused == ""
+    assert cost.words.startswith("about ") and cost.words.endswith(" MB")
+    early = PartsCost(text=TEXT, query=4).run(context)
+    assert early.seconds == pytest.approx(passes * 5 * 0.01) and early.bytes < cost.bytes
+    into = PartsCost(text=TEXT, side="key", layer=2).run(context)
+    assert into.seconds == pytest.approx((7 * (4 + 3) / 4 + 2) * count * 0.01)
+    thrice = PartsCost(text=TEXT, baseline="resampled").run(context)
+    assert thrice.seconds == pytest.approx((3 * (passes - 2) + 2) * count * 0.01) and thrice.bytes > cost.bytes
+    looks = PartsCost(text=TEXT, baseline="other", what="pattern").run(context)
+    assert looks.seconds == pytest.approx((6 * 10 / 4 + 2) * count * 0.01) and looks.bytes > cost.bytes
+    # What stands in a block at a time, seen on a pass: the widths of its projections and of its MLP at least.
+    assert pass_cost.block_numbers(one) > 3 * 64 + 2 * 48
+    reading = ReadingCost(text=TEXT).run(context)
+    assert reading.tokens == count and reading.seconds > count * 0.01 and reading.bytes > pass_cost.PIECE
+    monkeypatch.setattr(pass_cost, "MOST_SECONDS", 0.9 * cost.seconds)
+    for asked in (AblateParts(text=TEXT), PatchParts(text=TEXT, other=TEXT.replace("lamp", "lime"))):
+        with pytest.raises(UserError, match="rank heads by what they write") as caught:
+            asked.run(context)
+        assert caught.value.field == "prompt" and "at most" in caught.value.message
+    assert "are begun" in PartsCost(text=TEXT).run(context).words
