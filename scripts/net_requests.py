@@ -54,6 +54,9 @@ NO_REQUEST: dict[str, str] = {
     "KeptKeys": "its answer is where other answers are kept, which every change of the code moves",
     "Stamps": "its answer is versions and checksums, which every change of the code moves",
     "DescribeModel": "its answer is that of LoadModel, which is asked",
+    **dict.fromkeys(
+        ("PartsCost", "ReadingCost"), "its costs are of the machine; tests/unit/test_token_heads.py asks it"
+    ),
     "DescribePrepare": "its costs are of the machine; tests/unit/test_prepare.py asks it",
     "PrepareModel": "its parts depend on the time that they take; tests/service/test_prepare.py asks it",
     "CheckPins": "it asks what was pinned, and the net has no board; tests/service/test_findings_check.py asks it",
@@ -188,8 +191,6 @@ PROMPTS = (
         "PatchSites",
         {"text": "The cat sat", "other": "A dog sat", "site": "mlp", "pairs": [[1, 1]]},
     ),
-    Request("cost of a prompt", "ReadingCost", {"text": FERRY}),
-    Request("cost of taking parts out", "PartsCost", {"text": FERRY, "baseline": "other", "what": "pattern"}),
     Request("falls without each head", "AblateParts", {"text": "The cat sat on the mat, the cat", "baseline": "zero"}),
     Request("falls with outputs of other texts", "AblateParts", {"text": "The cat sat", "baseline": "resampled"}),
     Request("falls with queries of another prompt", "PatchParts", CAPITAL),
