@@ -70,6 +70,10 @@ class Context:
     def check(self) -> None:
         """A safe point: others may run, and a cancelled operation ends here by raising Cancelled."""
 
+    def gap(self) -> None:
+        """A safe point between two parts of a short question: quick ones may run; of a longer one, as :meth:`check`."""
+        self.check()
+
     def end_if_unwanted(self) -> None:
         """End here by raising Cancelled if nobody wants the answer any more; nobody else is let in, so this may stand
         where hooks are in place."""

@@ -35,7 +35,7 @@ from analysis.engine.spread import PAYS, Here, Spread, Surroundings
 from analysis.engine.store import ResultStore
 from analysis.engine.strands import Strand, Threads
 from analysis.engine.task import Emit, Slot, Subscriber, Task
-from analysis.engine.turns import in_rounds, one_each, waits, why_full
+from analysis.engine.turns import Lengths, in_rounds, one_each, waits, why_full
 from analysis.errors import Cancelled, UserError
 from analysis.shares import Shares
 from analysis.status import FROM_STORE, OF_OTHERS, JobRecord
@@ -54,6 +54,8 @@ REMEMBERED = 1_000
 """People of whom it is known when they last had a job begun."""
 PATIENCE = 5.0
 """Seconds that live questions without end may keep a text or a job from its beginning."""
+BESIDE = 0.2
+"""Seconds of quick questions that come while others are answered and are let in before them."""
 
 
 class TaskContext(Context):
@@ -82,6 +84,13 @@ class TaskContext(Context):
         self._scheduler.give_way(self._task)
         self.end_if_unwanted()
 
+    def gap(self) -> None:
+        """As :meth:`check`; a live question lets in those that take a moment."""
+        if self._task.operation.kind == "live":
+            self._scheduler.let_quick_in()
+        else:
+            self.check()
+
     def end_if_unwanted(self) -> None:
         """End here if nobody wants the answer any more."""
         if self._task.cancel.is_set():
@@ -109,7 +118,7 @@ class Scheduler:
         self._ready = threading.Condition()
         self._queues: dict[Kind, deque[Task]] = {kind: deque() for kind in PRIORITIES}
         self._tasks: dict[str, Task] = {}
-        self._threads = Threads()
+        self._threads, self._lengths, self._inside = Threads(), Lengths(), False
         self._streams: list[Task] = []  # those that take turns
         self._first: set[Task] = set()  # of them, those that a job waits for
         self._last: dict[str, int] = {}  # by asker: the number of the last job that was begun for that one
@@ -354,16 +363,35 @@ class Scheduler:
             self._let_in()
             self._first &= set(self._streams)
 
-    def _serve_live(self) -> None:
-        # Those that come in meanwhile wait for the next safe point, so that a busy slider stops nobody for good.
+    def _serve_live(self, *, quick: bool = False) -> None:
+        # Those that come in meanwhile wait for the next safe point, so that a busy slider stops nobody for good; but for
+        # those that take a moment, as long as all of them take no more than BESIDE. ``quick``: these alone.
         with self._ready:
-            waiting = in_rounds(task for task in self._queues["live"] if self._may_run(task))
-        for task in waiting:
+            waiting = set() if quick else {task for task in self._queues["live"] if self._may_run(task)}
+        left, taken = BESIDE, Counter[str]()
+        while True:
             with self._ready:
-                if task not in self._queues["live"]:
-                    continue
+                here = [t for t in self._queues["live"] if self._may_run(t)]
+                here = [t for t in here if t in waiting or (left > 0 and self._lengths.is_quick(t))]
+                if not here:
+                    return
+                task = in_rounds(here, taken, self._lengths.is_quick)[0]
                 self._queues["live"].remove(task)
+            taken[task.asker] += 1
+            began = time.monotonic()
             contextvars.Context().run(self._run, task)
+            if task not in waiting:
+                left -= time.monotonic() - began
+
+    def let_quick_in(self) -> None:
+        """A safe point of a live task: those run that take a moment, and let nobody in themselves."""
+        if self._inside:
+            return
+        self._inside = True
+        try:
+            self._serve_live(quick=True)
+        finally:
+            self._inside = False
 
     def _let_in(self) -> None:
         """Begin the streams that may take part, one after the other: the first step of each may load a model."""
@@ -408,8 +436,11 @@ class Scheduler:
                 self.tell_waits()
         before, self.at = self.at, task
         task.emit({"type": "started"})
+        began = time.monotonic()
         message, result = self._answer(task.operation, TaskContext(self, task), task)
         self.at = before
+        if task.operation.kind == "live":
+            self._lengths.note(task, time.monotonic() - began)
         if task.operation.kind == "job":
             self._since = time.monotonic()
         changes: dict[str, Any] = {"state": "failed", "reason": message.get("text", "")}

@@ -1,7 +1,7 @@
 """Whose turn it is among several people, how many questions each may have waiting, and how long a job waits.
 
 Those who ask are told apart by browser where a token is asked for, else by window. Each round has one question of each,
-so that nobody's many questions keep another's one waiting.
+so that nobody's many questions keep another's one waiting; in a round, those that take a moment come before the others.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from analysis.engine.task import Task
 from analysis.spoken import duration
@@ -20,20 +20,43 @@ TOTAL = {"live": 64, "stream": 16, "job": 32}
 EACH = {"live": 32, "stream": 6, "job": 8}
 """Questions of one person that may wait, where several share the model."""
 NOUNS = {"live": "questions", "stream": "texts", "job": "jobs"}
+QUICK, RECENT = 0.06, 0.3
+"""Seconds up to which a live question is a quick one, and the weight of the newest in how long its kind takes."""
 LEAST_SHARE = 0.02
 """Share of a job from which its end can be told."""
 
 
-def in_rounds(tasks: Iterable[Task], taken: Mapping[str, int] | None = None) -> list[Task]:
-    """Tasks in the order of their turns: the first of each person, then the second of each, and so on.
+class Lengths:
+    """How long questions take, by their kind; a kind that nobody has asked yet is taken for a long one."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = {}
+
+    def note(self, task: Task, seconds: float) -> None:
+        """A question took so long. What is asked for the first time loads more than all that come after it, so that the
+        last few count."""
+        name = type(task.operation).__name__
+        before = self._seconds.get(name, seconds)
+        self._seconds[name] = before + RECENT * (seconds - before)
+
+    def is_quick(self, task: Task) -> bool:
+        """Whether a question takes a moment, as far as is known."""
+        return self._seconds.get(type(task.operation).__name__, math.inf) <= QUICK
+
+
+def in_rounds(
+    tasks: Iterable[Task], taken: Mapping[str, int] | None = None, quick: Callable[[Task], bool] | None = None
+) -> list[Task]:
+    """Tasks in the order of their turns: the first of each person, then the second of each, and so on; in each round
+    the ``quick`` ones first.
 
     ``taken``: how many turns somebody has had already.
     """
     seen = Counter(taken or {})
 
-    def turn(task: Task) -> int:
+    def turn(task: Task) -> tuple[int, bool]:
         seen[task.asker] += 1
-        return seen[task.asker]
+        return seen[task.asker], quick is not None and not quick(task)
 
     return sorted(tasks, key=turn)
 

@@ -78,6 +78,25 @@ class SlowLive(Gated):
 
 
 @dataclass(frozen=True)
+class Moment(Gated):
+    """As :class:`Gated`, as a live request of a kind of its own."""
+
+    def run(self, context: Context) -> Result:
+        return super().run(context)
+
+
+@dataclass(frozen=True)
+class Parted(Gated):
+    """As :class:`Gated`, as a live request with a second part, before which quick ones are let in."""
+
+    def run(self, context: Context) -> Result:
+        result = super().run(context)
+        context.gap()
+        _enter(self.journal, f"rest of {self.name}")
+        return result
+
+
+@dataclass(frozen=True)
 class ReadOnly(Gated):
     """As :class:`Gated`, as a request that touches no model."""
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from analysis.engine import scheduler as scheduler_module
-from analysis.engine.turns import EACH, one_each, seconds_left, usual_seconds, waits
+from analysis.engine.turns import EACH, QUICK, one_each, seconds_left, usual_seconds, waits
 from analysis.errors import UserError
 from analysis.status import OF_OTHERS, JobRecord
 from tests.service.conftest import Desk, Inbox, lines, until
-from tests.service.operations_for_tests import Echo, GatedJob, SayLines, SlowLive
+from tests.service.operations_for_tests import Echo, GatedJob, Moment, Parted, SayLines, SlowLive
 
 
 @pytest.fixture
@@ -34,6 +34,25 @@ def test_nobodys_many_questions_keep_anothers_one_waiting(desk: Desk, gate: Path
     last.end()
     until(lambda: len(lines(journal)) == 7)
     assert lines(journal)[1:] == ["a1", "b1", "c1", "a2", "b2", "a3"]
+
+
+def test_a_question_of_a_moment_goes_before_long_ones_and_between_the_parts_of_one(
+    desk: Desk, gate: Path, journal: str
+) -> None:
+    desk.submit(Moment("known", "", journal))[1].end()  # it is known from now on that its kind takes a moment
+    desk.submit(Parted("long", str(gate), journal))
+    until(lambda: lines(journal) == ["known", "long"])
+    time.sleep(QUICK)
+    desk.submit(SlowLive("slow", "", journal), who="a")
+    for name in ("a1", "a2", "b1"):
+        _, last = desk.submit(Moment(name, "", journal), who=name[0])
+    _, end = desk.submit(Parted("second", "", journal), who="c")
+    gate.touch()
+    last.end()
+    end.end()
+    until(lambda: len(lines(journal)) == 9)
+    assert lines(journal)[2:5] == ["a1", "b1", "a2"], "those of a moment, in rounds"
+    assert lines(journal)[5:] == ["rest of long", "slow", "second", "rest of second"], "the others as they came"
 
 
 def test_jobs_of_several_take_turns_and_say_how_many_come_first(desk: Desk, gate: Path, journal: str) -> None:

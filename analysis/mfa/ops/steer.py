@@ -69,7 +69,9 @@ class UnderSteering(Operation[A], Generic[A]):
                 f"This model has blocks 0 to {loaded.facts.layers - 1}; there is no block {beyond[0]}.", "layers"
             )
         lowest = lowest_block(self.steer, fit)
-        return loaded, fit, read_prompt(context, loaded, self.model, self.text, self.chat, lowest)
+        prompt = read_prompt(context, loaded, self.model, self.text, self.chat, lowest)
+        context.gap()
+        return loaded, fit, prompt
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class SteerNext(UnderSteering[SteeredNext]):
         began = time.perf_counter()
         steered = prompt.cache.next_logits(interventions_of(self.steer, fit))
         seconds = time.perf_counter() - began
+        context.gap()
         shift = next_token_shift(loaded, prompt.base, steered)
         return extended(SteeredNext, shift, seconds=seconds, full_seconds=prompt.seconds, tokens=len(prompt.ids))
 
@@ -196,6 +199,7 @@ class SteerText(UnderSteering[SteeredTexts]):
         if self.control != "none" and not self.steer.idle:
             arms["control"], note = control_text(context, loaded, self, fit, prompt)
         texts = writer.write(arms, note)
+        context.gap()
         presence, readings = carried(loaded, fit, self.steer, prompt.ids, texts)
         return extended(SteeredTexts, texts, presence=presence, readings=readings)
 
