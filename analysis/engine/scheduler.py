@@ -364,8 +364,8 @@ class Scheduler:
             self._first &= set(self._streams)
 
     def _serve_live(self, *, quick: bool = False) -> None:
-        # Those that come in meanwhile wait for the next safe point, so that a busy slider stops nobody for good; but for
-        # those that take a moment, as long as all of them take no more than BESIDE. ``quick``: these alone.
+        # Those that come in meanwhile wait for the next safe point, so that a busy slider stops nobody for good; but
+        # for those that take a moment, as long as all of them take no more than BESIDE. ``quick``: these alone.
         with self._ready:
             waiting = set() if quick else {task for task in self._queues["live"] if self._may_run(task)}
         left, taken = BESIDE, Counter[str]()

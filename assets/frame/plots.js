@@ -7,6 +7,7 @@
 (function () {
   const { element, register } = window.dash_clientside.attune_kit;
   const QUIET = 1500; // ms that a page has for its answers before anything is drawn that says nothing
+  const FIRST = 1500; // ms that a page has for them before Plotly is read, during which nothing else can be done
   const waiting = new Map(); // by element: its newest figure, as it is given to Plotly, and the handlers of its events
   let real = null, coming = null;
 
@@ -56,6 +57,13 @@
     return handlers;
   }
 
+  /** Until no answer is awaited, for so long at most. */
+  async function quiet(until = performance.now() + FIRST) {
+    while (performance.now() < until && window.store && window.store.getState().isLoading) {
+      await new Promise((go) => setTimeout(go, 20));
+    }
+  }
+
   const sizes = new ResizeObserver((changes) => changes.forEach(({ target }) => {
     if (!target.isConnected) forget(target);
     else if (isSeen(target)) soon(target);
@@ -65,7 +73,9 @@
     const { figure } = waiting.get(gd) || {};
     if (!figure) return;
     const draw = async () => {
+      if (!coming) await quiet();
       await plotly();
+      await new Promise((go) => setTimeout(go)); // an answer that came meanwhile is shown before the next figure is drawn
       // A newer figure has been taken care of by itself.
       if (waiting.has(gd) && waiting.get(gd).figure === figure && isSeen(gd)) {
         const handlers = forget(gd), drawn = real.react(gd, ...figure);
