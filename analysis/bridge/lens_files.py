@@ -69,6 +69,7 @@ class OpenLens(Operation[LensKept]):
         else:
             place = _place(self.path.strip())
             origin, lens = place.name, read_lens(place, *shape)
+        check_named(lens.hint, self.model)
         plain, own, sample = agreement_of(context, self.model, loaded, lens)
         said = _words(lens.kind, plain[:-1], own[:-1], sample)
         name = _kept(loaded, self.model, lens, origin, said)
@@ -89,6 +90,23 @@ class ListLenses(Operation[LensList]):
         entries = LENSES.of_weights(context.model(self.model).facts.fingerprint)
         rows = (LensFacts(e.name, e.manifest["lens"], e.manifest["origin"], e.manifest["said"]) for e in entries)
         return LensList(tuple(rows))
+
+
+def check_named(hint: str, spec: ModelSpec) -> None:
+    """Refuse a lens that names (``hint``, "" for none) another model than the one in use, where that has a name of its
+    own: a folder or a file is called as its owner likes. Owners and how a name is written make no difference."""
+    own = {"default": spec.label, "hub": spec.source}.get(spec.kind)
+    if hint and own is not None and _bare(hint) != _bare(own):
+        raise UserError(
+            f"This lens names the model “{hint[:80]}”, and the one in use is {spec.label}. A lens reads the weights "
+            "that it was trained on. Open one of this model; if it is meant for these weights all the same, take the "
+            "name out of its config.json or metadata.",
+            "file",
+        )
+
+
+def _bare(name: str) -> str:
+    return "".join(c for c in name.strip().rstrip("/").rpartition("/")[2].casefold() if c.isalnum())
 
 
 def _place(path: str) -> Path:

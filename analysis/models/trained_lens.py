@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -29,6 +30,8 @@ KINDS = ("tuned", "jacobian")
 ENDINGS = (".safetensors", ".pt", ".pth", ".bin")
 MAX_UPLOAD, MAX_FILE, MAX_BLOCKS = 64 << 20, 4 << 30, 512
 _NAME = re.compile(r"(?:[A-Za-z_][\w]*\.)*?(?:[A-Za-z_]*[._])?(\d{1,4})(?:\.(weight|bias))?")
+_NAMED = ("base_model_name_or_path", "base_model", "model_name", "model")
+"""Where a config or metadata names the model, in order."""
 Maps = dict[int, tuple[Tensor, Tensor | None]]
 """By block (-1: the embeddings): a matrix (D, D) and a vector (D,) float32, or None."""
 
@@ -55,14 +58,17 @@ class TrainedLens:
 
 
 def read_lens(place: Path, kind: str, blocks: int, width: int) -> TrainedLens:
-    """The lens in a file, or in a folder with ``params.pt`` and ``config.json``, for a model with so many blocks.
+    """The lens in a file, or in a folder with ``params.pt`` and ``config.json``, for a model with so many blocks. What
+    the config, or the metadata of a safetensors file, says of the model is held against it.
 
     Raises UserError("file"): no such file, another format, Python objects in it, or maps that are not of such a model.
     """
     config: dict[str, Any] = {}
     try:
         if place.is_dir():
-            place, config = place / "params.pt", _config(place / "config.json")
+            place = place / "params.pt"
+        if place.name == "params.pt" and (place.parent / "config.json").exists():
+            config = _config(place.parent / "config.json")
         size = foreign.regular(place, "file")
     except OSError as error:
         raise _bad(f"It cannot be read ({error.strerror or 'system error'}).") from error
@@ -73,13 +79,16 @@ def read_lens(place: Path, kind: str, blocks: int, width: int) -> TrainedLens:
         )
     if size > MAX_FILE:
         raise _bad(f"It has {size / 1e9:.1f} GB, and at most {MAX_FILE >> 30} GB are read.")
-    for name, own, what in (("num_hidden_layers", blocks, "blocks"), ("d_model", width, "numbers in its stream")):
-        if name in config and config[name] != own:
-            raise _bad(f"Its config.json is of a model with {str(config[name])[:20]} {what}; this one has {own:,}.")
     with foreign.reading(_bad("It is damaged, or not what its name says.").message, "file"):
-        found = load_file(place) if place.suffix.lower() == ".safetensors" else _from_torch(place)
-        hint = str(config.get("base_model_name_or_path", ""))[:200]
-        return TrainedLens(kind, _maps(found, kind, blocks, width), hint)
+        if place.suffix.lower() == ".safetensors":
+            config, found = config | _metadata(place), load_file(place)
+        else:
+            found = _from_torch(place)
+    for name, own, what in (("num_hidden_layers", blocks, "blocks"), ("d_model", width, "numbers in its stream")):
+        if name in config and str(config[name]) != str(own):
+            raise _bad(f"It says that it is of a model with {str(config[name])[:20]} {what}; this one has {own:,}.")
+    hint = next((str(config[name])[:200] for name in _NAMED if config.get(name)), "")
+    return TrainedLens(kind, _maps(found, kind, blocks, width), hint)
 
 
 def read_sent(name: str, body: bytes, kind: str, blocks: int, width: int) -> TrainedLens:
@@ -102,6 +111,11 @@ def _config(path: Path) -> dict[str, Any]:
         foreign.read_bytes(path, 1 << 20, "file").decode("utf-8", "replace"), "file", "config.json"
     )
     return data if isinstance(data, dict) else {}
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    with safe_open(path, "pt") as file:
+        return dict(file.metadata() or {})
 
 
 def _from_torch(path: Path) -> Any:

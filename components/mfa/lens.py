@@ -237,8 +237,8 @@ def _caption(lens: Lens, shown: str) -> str:
     which = "the plain logit lens, not a trained one. Per cent:"
     if lens.trained:
         which = (
-            f"by the trained lens {lens.trained}, opened here; no file says on which weights it was trained. Per cent, "
-            "with the plain lens's in brackets:"
+            f"by the trained lens {lens.trained}, opened here, which reads behind whole blocks only; no file says on "
+            "which weights it was trained. Per cent, with the plain lens's in brackets:"
         )
     text = ""
     if lens.of:

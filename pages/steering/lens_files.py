@@ -26,6 +26,12 @@ def opening() -> Node:
     return html.Details(
         [
             html.Summary("Open a trained lens"),
+            html.P(
+                "It reads the stream behind whole blocks only, not behind their attention, as the plain lens does too. "
+                "A file of another number of blocks, another width or another model's name is refused; whether it was "
+                "trained on these weights no file says, so its agreement with the model stands beside the plain one's.",
+                className="attune-note",
+            ),
             named("The kind of lens", dbc.RadioItems(FORMS, "tuned", id="lens-form"), ""),
             html.Div(
                 [

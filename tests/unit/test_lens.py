@@ -13,10 +13,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from analysis.bridge.agreement import moved
+from analysis.bridge.lens_files import check_named
 from analysis.errors import UserError
 from analysis.mfa.answers.lens import Lens
 from analysis.models.lens import Stage, check_lens, lens_logits, read_stream, stages_of
 from analysis.models.sites import Site
+from analysis.models.spec import ModelSpec
 from analysis.models.trained_lens import TrainedLens, read_lens, read_sent
 from analysis.steering import Add
 from analysis.steering.plan import Plan
@@ -228,8 +230,25 @@ def test_a_trained_lens_undoes_what_the_blocks_do_and_the_plain_one_does_not(tmp
     again = read_lens(tmp_path / "lens.safetensors", "jacobian", len(turns), 48)
     assert agrees(loaded, again)[1:] == [1.0] * len(turns)
     (tmp_path / "config.json").write_text('{"num_hidden_layers": 12}')
-    with pytest.raises(UserError, match="a model with 12 blocks; this one has 4"):
-        read_lens(tmp_path, "tuned", len(turns), 48)
+    for place in (tmp_path, tmp_path / "params.pt"):
+        with pytest.raises(UserError, match="a model with 12 blocks; this one has 4"):
+            read_lens(place, "tuned", len(turns), 48)
+    save_file({"J": torch.stack(maps[1:])}, tmp_path / "lens.safetensors", {"model": "owner/name", "d_model": "48"})
+    assert read_lens(tmp_path / "lens.safetensors", "jacobian", len(turns), 48).hint == "owner/name"
+    save_file({"J": torch.stack(maps[1:])}, tmp_path / "lens.safetensors", {"d_model": "64"})
+    with pytest.raises(UserError, match="a model with 64 numbers in its stream; this one has 48"):
+        read_lens(tmp_path / "lens.safetensors", "jacobian", len(turns), 48)
+
+
+def test_a_lens_that_names_another_model_is_refused_where_the_model_has_a_name() -> None:
+    default, hub = ModelSpec(), ModelSpec("EleutherAI/pythia-160m")
+    for hint, spec in (("", hub), ("pythia-160m", hub), ("eleutherai/Pythia_160M/", hub), (default.label, default),
+                       ("anything", ModelSpec("/models/mine")), ("x/" + default.label, default)):  # fmt: skip
+        check_named(hint, spec)
+    for hint, spec in (("EleutherAI/pythia-70m", hub), ("gpt2", default)):
+        with pytest.raises(UserError, match=f"names the model “{hint}”, and the one in use is {spec.label}") as refused:
+            check_named(hint, spec)
+        assert refused.value.field == "file"
 
 
 @pytest.mark.parametrize("kind", ["tuned", "jacobian"])
