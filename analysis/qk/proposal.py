@@ -76,7 +76,8 @@ def propose(
     """
     text, words = text_to(loaded, trace, text, pair.query)
     labels = token_labels(loaded.tokenizer, trace.ids)
-    check_pair(labels, words, pair.query, pair.key)
+    _, attention = trace.row(pair.layer, pair.head, pair.query)
+    check_pair(labels, words, pair.query, pair.key, attention.tolist())
     progress(0.05, "words that could stand there")
     answer = plain_logits(loaded, trace.ids[: pair.key]) if pair.key else None
     slots = slots_of(loaded, trace, text, words, pair, answer)

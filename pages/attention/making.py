@@ -208,9 +208,26 @@ def check_and_fit(
     if fitted is None:
         return no_update, no_update, panel
     evidence, panel = ask_for(lambda: Evidence(spec, contrast, layer=at.layer, head=at.head))
-    what = panel if evidence is None else html.P([html.Strong(f"{contrast.name or 'The feature'}, "),
+    what = panel if evidence is None else html.Div([html.P([html.Strong(f"{contrast.name or 'The feature'}, "),
         f"{place_name(at.layer, at.head)}, is fitted on {evidence.answer.examples} examples. "
-        f"{evidence.answer.verdict}"])  # fmt: skip
+        f"{evidence.answer.verdict}"]), _onwards()])  # fmt: skip
     turn = time.time_ns()
     feature = {"feature": contrast.to_dict(), "turn": turn}
     return feature, feature, html.Div([what, *[note(said) for said in (check.answer.sentence, *check.answer.remarks)]])
+
+
+def _onwards() -> Node:
+    """From a fitted feature to the test whether it is its subspace that carries what the head does."""
+    return html.Button(
+        "Is it this subspace that carries it?", id={"patch-here": 0}, className="attune-button", type="button"
+    )
+
+
+clientside_callback(
+    "(clicks) => { if (!clicks.some(Boolean)) return Array(2).fill(dash_clientside.no_update);"
+    " requestAnimationFrame(() => document.getElementById('tab').scrollIntoView()); return ['evidence', Date.now()]; }",
+    Output("tab", "active_tab", allow_duplicate=True),
+    Output("patch-start", "n_clicks"),
+    Input({"patch-here": ALL}, "n_clicks"),
+    prevent_initial_call=True,
+)

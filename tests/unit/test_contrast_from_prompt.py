@@ -93,6 +93,15 @@ def test_a_pair_that_makes_no_contrast_is_refused(query: int, key: int, says: st
     assert caught.value.field == "key"
 
 
+def test_a_key_that_is_no_word_is_answered_with_the_word_that_the_head_looks_at() -> None:
+    words, ids = words_of("the cup, a fox")
+    assert set(words) == {0, 1, 3, 4}
+    with pytest.raises(UserError, match=r"whole word\. Of those, this head looks most at “w1” \(20\.0%\)\.$"):
+        check_pair([f"w{n}" for n in range(5)], words, 4, 2, [0.3, 0.2, 0.35, 0.05, 0.1])
+    with pytest.raises(UserError, match=r"whole word\.$"):
+        check_pair([str(i) for i in ids], words, 4, 2)
+
+
 def test_a_run_that_comes_again_goes_with_the_key() -> None:
     text = "kept cup book lamp rope drum book lamp"
     words, ids = words_of(text)

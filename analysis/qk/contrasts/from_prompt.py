@@ -56,8 +56,11 @@ def prompt_words(text: str, encoding: Encoding) -> dict[int, PromptWord]:
     return found
 
 
-def check_pair(labels: Sequence[str], words: Mapping[int, PromptWord], query: int, key: int) -> None:
-    """Refuse, in words and with field ``key``, a key that no contrast can be made of."""
+def check_pair(
+    labels: Sequence[str], words: Mapping[int, PromptWord], query: int, key: int, attention: Sequence[float] = ()
+) -> None:
+    """Refuse, in words and with field ``key``, a key that no contrast can be made of. ``attention`` of the head from
+    the query to each token: with it a key that is no word is answered with the word that the head looks at most."""
     if query + 1 > MOST_TOKENS:
         raise UserError(
             f"There are {query + 1} tokens up to the query, and each example would be as long; at most {MOST_TOKENS} "
@@ -71,13 +74,21 @@ def check_pair(labels: Sequence[str], words: Mapping[int, PromptWord], query: in
     if key not in words:
         raise UserError(
             f"“{labels[key]}” is no word of one token, so no other word can stand in its place. Choose a key that is a "
-            "whole word.",
+            f"whole word.{_best_word(labels, words, query, attention)}",
             "key",
         )
     if key == 0:
         raise UserError(
             "Many heads rest on the very first token, whatever it says. Begin the prompt with another word.", "key"
         )
+
+
+def _best_word(labels: Sequence[str], words: Mapping[int, PromptWord], query: int, attention: Sequence[float]) -> str:
+    able = [p for p in words if 0 < p < min(query, len(attention))]
+    if not able:
+        return ""
+    best = max(able, key=lambda p: attention[p])
+    return f" Of those, this head looks most at “{labels[best]}” ({attention[best]:.1%})."
 
 
 def shared_run(ids: Sequence[int], query: int, key: int) -> int:
