@@ -86,3 +86,11 @@ class LoadedModel:
             raise UserError(
                 f"The text is {tokens:,} tokens long; this model reads at most {most:,}. Shorten it.", "text"
             )
+
+
+def wait_for(device: torch.device) -> None:
+    """Come back when the device has done what it was told so far: a time that is taken earlier is too short."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from analysis.models.head_scores import SCORES, ScoreSums, induction_targets
-from analysis.models.loaded_model import LoadedModel
+from analysis.models.loaded_model import LoadedModel, wait_for
 from analysis.models.memory import host_memory
 from analysis.models.midway import last_logits
 from analysis.models.model_facts import ModelFacts
@@ -95,6 +95,7 @@ def trace_prompt(
 
     def look(record: LayerAttention, _output: Tensor) -> None:
         nonlocal reducing
+        wait_for(record.queries.device)  # what the device still owes is of the pass
         began = time.perf_counter()
         within(record.layer)
         if reducer is not None:

@@ -69,6 +69,8 @@ def _reading(loaded: LoadedModel) -> float:
     """Seconds per token of a pass over a batch, the better of two, the first of which warms up."""
     import torch
 
+    from analysis.models.loaded_model import wait_for
+
     pieces = max(1, min(PIECES, int(PATIENCE / 3 / max(loaded.facts.seconds_per_token, 1e-9) / LENGTH)))
     length = min(LENGTH, loaded.facts.max_positions or LENGTH)
     ids: list[int] = []
@@ -84,7 +86,7 @@ def _reading(loaded: LoadedModel) -> float:
     for _ in range(2):
         began = time.perf_counter()
         loaded.forward(batch)
-        _wait(loaded.device)
+        wait_for(loaded.device)
         best = min(best, (time.perf_counter() - began) / batch.numel())
         if best * batch.numel() > PATIENCE:
             break
@@ -102,12 +104,3 @@ def _product(device: torch.device) -> float:
         float((a @ b)[0, 0])  # reading a number waits for the device
         best = max(best, 2 * 1024 * 512 * 1024 / (time.perf_counter() - began))
     return best
-
-
-def _wait(device: torch.device) -> None:
-    import torch
-
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()

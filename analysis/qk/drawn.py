@@ -51,7 +51,8 @@ def drawn_scores(
     check: Callable[[], None] = lambda: None,
 ) -> DrawnScores:
     """How far each head attends to ``cells``, pairs of query and key. A row of which nothing or everything that is
-    visible was drawn says nothing and is left out, in the layers where it is so. ``check`` is called between layers."""
+    visible was drawn says nothing and is left out, in the layers where it is so. ``check`` is called between layers and
+    between random patterns, which take long for a long prompt."""
     scores, shares = (np.full((layers, width), np.nan, np.float32) for _ in range(2))
     best = np.full((2 * draws, layers), -np.inf)
     uniform, counted = [], 0
@@ -63,7 +64,7 @@ def drawn_scores(
         seen = record.visible()[0, 0].cpu().numpy()
         key = np.packbits(seen).tobytes()
         if key not in patterns:
-            patterns[key] = _patterns(drawn & seen, seen, draws, seed)
+            patterns[key] = _patterns(drawn & seen, seen, draws, seed, check)
         pattern = patterns[key]
         if pattern is None:
             continue
@@ -98,7 +99,9 @@ class _Patterns:
     uniform: float
 
 
-def _patterns(mine: np.ndarray, seen: np.ndarray, draws: int, seed: int) -> _Patterns | None:
+def _patterns(
+    mine: np.ndarray, seen: np.ndarray, draws: int, seed: int, check: Callable[[], None] = lambda: None
+) -> _Patterns | None:
     """Patterns for the cells ``mine`` (T, T) among those that are ``seen``; None where no row tells heads apart."""
     count, of = mine.sum(-1), seen.sum(-1)
     rows = np.flatnonzero((count > 0) & (count < of))
@@ -110,6 +113,7 @@ def _patterns(mine: np.ndarray, seen: np.ndarray, draws: int, seed: int) -> _Pat
     places = [row * tokens + key]
     for distances in (False, True):
         for _ in range(draws):
+            check()
             order = random.permutation(tokens)
             places.append(row * tokens + _moved(order, rows, row, key, seen, distances))
     lift = torch.from_numpy(1 / (1 - share[row]) / len(rows)).float()

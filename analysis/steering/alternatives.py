@@ -12,6 +12,7 @@ from analysis.errors import UserError
 from analysis.models.frames import frame_ids
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.prompts import encode_prompt, token_labels
+from analysis.models.trace import longest_trace
 from analysis.steering.answers import Alternatives
 from analysis.steering.operators import Intervention
 from analysis.steering.plan import Plan
@@ -48,13 +49,15 @@ def alternatives(
 
 
 def retyped(loaded: LoadedModel, ids: list[int]) -> str:
-    """A text that, typed as a prompt without a template, reads into these token ids; "" where none was seen to."""
+    """A text that, typed on the Attention page without a template, reads into these token ids; "" where none was seen
+    to."""
     start, _ = frame_ids(loaded.tokenizer)
+    most = longest_trace(loaded.facts)
     bare = ids[len(start) :] if start and ids[: len(start)] == list(start) else ids
     for some in (bare, ids):
         text = loaded.tokenizer.decode(some, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         try:
-            if isinstance(text, str) and encode_prompt(loaded, text, False) == ids:
+            if isinstance(text, str) and encode_prompt(loaded, text, False, most) == ids:
                 return text
         except UserError:
             continue

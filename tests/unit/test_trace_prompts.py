@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ from analysis.answer import plain_of
 from analysis.errors import UserError
 from analysis.models import facts as model_facts
 from analysis.models import recording
+from analysis.models import trace as tracing
 from analysis.models.capabilities import capability, recorded_attention
 from analysis.models.generation import generate_stream
 from analysis.models.prompts import (
@@ -31,6 +33,7 @@ from analysis.models.prompts import (
 )
 from analysis.models.trace import THUMBNAIL, held_bytes, longest_trace, trace_prompt
 from analysis.qk.why import alignment_matrix
+from analysis.steering.alternatives import retyped
 from tests.unit.test_fit import loaded_of, loaded_tiny
 from tests.unit.tiny_models import tiny_model
 
@@ -53,12 +56,14 @@ def slow_scores(weights: np.ndarray) -> dict[str, float]:
         targets = [j for j in range(1, i) if IDS[j - 1] == IDS[i]]
         if targets:
             induced.append(sum(weights[i, j] for j in targets))
+    away = sum(weights[i, j] * (i - j) for i in range(1, size) for j in range(1, i + 1))
     return {
         "entropy": float(np.mean(entropy[1:])),
         "sink": float(np.mean([weights[i, 0] for i in range(1, size)])),
         "previous": float(np.mean([weights[i, i - 1] for i in range(1, size)])),
         "self": float(np.mean([weights[i, i] for i in range(1, size)])),
         "induction": float(np.mean(induced)),
+        "distance": float(away / sum(weights[i, j] for i in range(1, size) for j in range(1, i + 1))),
     }
 
 
@@ -154,6 +159,18 @@ def test_a_trace_is_its_own_and_knows_its_size() -> None:
     before = one.queries.clone()
     trace_prompt(loaded, IDS[::-1], overview=False)
     assert torch.equal(one.queries, before)
+
+
+def test_what_a_device_still_owes_is_time_of_the_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracing, "wait_for", lambda _device: time.sleep(0.02))
+    assert trace_prompt(loaded_tiny("llama"), IDS)[0].seconds > 4 * 0.02
+
+
+def test_a_prompt_longer_than_others_take_is_read_again_from_its_tokens() -> None:
+    """The text before a token of a long prompt, as the link "Why here?" names it."""
+    loaded = with_tokenizer(framed_bytes("[BOS]", ""), max_positions=0)
+    ids = encode_prompt(loaded, "long " * 500, False, 3_000)
+    assert len(ids) > MAX_TOKENS and retyped(loaded, ids) == "long " * 500
 
 
 def test_a_layer_that_does_not_report_is_an_error() -> None:
