@@ -12,10 +12,12 @@ from analysis.activations.recipe import Recipe
 from analysis.activations.rows import StoreRows
 from analysis.activations.store import ActivationStore
 from analysis.engine.memory import Memory
-from analysis.engine.spread import Spread
+from analysis.engine.spread import PAYS, Spread
 from analysis.errors import Cancelled
+from analysis.mfa import pipeline
 from analysis.mfa.em import Worst, expect
 from analysis.mfa.estimator import MixtureOfFactorAnalyzers
+from analysis.mfa.pipeline import Wanted
 from analysis.mfa.spread import Shards
 from analysis.models.capture import Captured
 from analysis.models.sites import Site
@@ -126,3 +128,15 @@ def test_shards_are_all_rows_once_and_begin_with_whole_batches(store: Activation
         assert len(parts) <= 2 * hands and all(part.first % 128 == 0 for part in parts)
         assert torch.equal(torch.cat([part.points(memory) for part in parts]), store.read(SITE, mask))
     assert parts[0].points(memory) is parts[0].points(memory)
+
+
+def test_passes_that_are_soon_made_stay_on_one_machine(store: ActivationStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted, nodes = Wanted(SITE, ROWS, 12, 2), Wired(hands=2)
+    monkeypatch.setattr(pipeline, "_matmul_rate", lambda device: 1e9)
+    seconds = pipeline.pass_seconds(wanted, ROWS, 12)
+    assert seconds == pytest.approx(2e-9 * ROWS * 12 * 12 * (3 * 16 + 10)) and seconds < PAYS
+    assert pipeline.shards_of(store, wanted, ROWS, (1_500, 400), nodes) is None
+    monkeypatch.setattr(pipeline, "_matmul_rate", lambda device: 1e9 * seconds / (1.1 * PAYS))
+    found = pipeline.shards_of(store, wanted, ROWS, (1_500, 400), nodes)
+    assert found is not None and (found.kept.stop, found.held.stop, found.held.held) == (1_500, 400, True)
+    assert pipeline.shards_of(store, wanted, ROWS, (1_500, 400), Wired(hands=1)) is None
