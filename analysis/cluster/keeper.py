@@ -73,6 +73,7 @@ class Keeper:
         self._versions = versions()
         self._names: dict[str, str] = {}
         self._minded: dict[str, Minded] = {}
+        self._leaving = set[str]()  # the nodes whose worker is there until it is idle
         self._first = ""  # the seat whose worker loads the first model by itself
         self._asker = ThreadPoolExecutor(4, "idle")
         self._own = ray.get_runtime_context().get_node_id()
@@ -99,7 +100,8 @@ class Keeper:
         kept = {minded.seat.node.id for minded in over if self._works(minded)}
         wanted = named(seats(nodes, self._gpus, self._label, kept) if kept else usual, self._names)
         wanted.sort(key=lambda seat: (seat.node.id != self._own, seat.name))  # what is near comes first
-        able = [seat.id for seat in wanted if not seat.why]
+        self._leaving = kept
+        able = [seat.id for seat in wanted if not seat.why and seat.node.id not in kept]
         if self._first not in able:
             self._first = able[0] if able else ""
         self._minded = {seat.id: self._minded.get(seat.id) or Minded(seat) for seat in wanted}
@@ -191,8 +193,8 @@ class Keeper:
         return {
             "id": seat.id, "name": seat.name, "host": seat.node.host,
             "gpus": seat.gpus if seat.number else seat.node.gpus,
-            "cpus": seat.node.cpus, "able": not seat.why, "text": minded.text, "first": self.first_models(seat),
-            "facts": kept,
+            "cpus": seat.node.cpus, "able": not seat.why, "leaving": seat.node.id in self._leaving,
+            "text": minded.text, "first": self.first_models(seat), "facts": kept,
         }  # fmt: skip
 
 

@@ -46,7 +46,8 @@ CONNECTING = "The cluster of {} is being reached; its workers are started then."
 
 @dataclass(frozen=True)
 class Seen:
-    """A place as the keeper saw it last. ``id``: of its seat; another node under the same name has another one."""
+    """A place as the keeper saw it last. ``id``: of its seat; another node under the same name has another one.
+    ``leaving``: it has a worker until that is idle."""
 
     id: str
     name: str
@@ -54,6 +55,7 @@ class Seen:
     gpus: float = 0.0
     cpus: float = 0.0
     able: bool = True
+    leaving: bool = False
     text: str = ""
     first: tuple[ModelSpec, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
@@ -181,7 +183,8 @@ class ClusterPlaces:
         self._seen = {place.id: place for place in seen}
         self._unheard = {id: since for id, since in self._unheard.items() if id in self._seen}
         there = [place for place in self._with_worker() if not self.unheard(place.id)]
-        self._ledger.set({place.name: (str(place.facts["address"]), place.first) for place in there})
+        runs = {place.name: (str(place.facts["address"]), place.first) for place in there}
+        self._ledger.set(runs, {place.name for place in there if place.leaving})
 
     def _with_worker(self) -> list[Seen]:
         return [place for place in self._seen.values() if place.able and place.facts.get("address")]

@@ -7,6 +7,7 @@ questions do not load one model twice. It asks nobody and has no clock; :mod:`an
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from analysis.models.spec import ModelSpec
@@ -20,7 +21,7 @@ STARTING = ("starting", "importing torch", "loading the model")
 class Room:
     """What is known of a place. ``held``: when each of its models was last asked something, as a running number, 0 if
     never; ``open``: questions that are there now, by model; ``run``: which worker this is of; ``first``: the models
-    that it loads by itself."""
+    that it loads by itself; ``leaving``: it is there until it is idle."""
 
     run: str = ""
     limit: int = 2
@@ -28,6 +29,7 @@ class Room:
     held: dict[ModelSpec, int] = field(default_factory=dict)
     open: Counter[ModelSpec] = field(default_factory=Counter)
     first: tuple[ModelSpec, ...] = ()
+    leaving: bool = False
 
     @property
     def oldest(self) -> int:
@@ -42,14 +44,15 @@ class Ledger:
         self.rooms: dict[str, Room] = {}
         self._count = 0
 
-    def set(self, runs: dict[str, tuple[str, tuple[ModelSpec, ...]]]) -> None:
+    def set(self, runs: dict[str, tuple[str, tuple[ModelSpec, ...]]], leaving: Collection[str] = ()) -> None:
         """The places there are now, each with the run of its worker and what that loads by itself. A worker that has
-        taken the place of another holds nothing of what that held."""
+        taken the place of another holds nothing of what that held. ``leaving``: those that end once they are idle."""
         rooms = {}
         for name, (run, first) in runs.items():
             room = self.rooms.get(name)
             if room is None or room.run != run:
                 room = Room(run, held=dict.fromkeys(first, 0), first=first)
+            room.leaving = name in leaving
             rooms[name] = room
         self.rooms = rooms
 
@@ -68,26 +71,31 @@ class Ledger:
         room.limit, room.free = status.limit or room.limit, status.free_bytes
 
     def holder(self, model: ModelSpec) -> str | None:
-        """The place that holds a model or loads it; None if there is none."""
-        return next((name for name, room in self.rooms.items() if model in room.held), None)
+        """The place that holds a model or loads it; None if there is none. One that is leaving, where others are,
+        counts only while it is asked something of that model: else it would never be idle."""
+        staying = any(not room.leaving for room in self.rooms.values())
+        there = [name for name, room in self.rooms.items() if model in room.held]
+        kept = [n for n in there if not (staying and self.rooms[n].leaving and not self.rooms[n].open[model])]
+        return min(kept, key=lambda name: self.rooms[name].leaving, default=None)
 
     def choice(self, model: ModelSpec | None, *, loads: bool = True) -> str:
         """The place of a question: the holder of its model. Else, if the question loads it, the place with the fewest
         models below its limit, of those the one with most free memory; where all are full, the one whose least recently
-        used model was used longest ago, which leaves there. Without a model, the first place. LookupError without
-        places."""
+        used model was used longest ago, which leaves there. Without a model, the first place. Places that are leaving
+        get nothing new while there are others. LookupError without places."""
         if not self.rooms:
             raise LookupError("there is no place")
-        first = next(iter(self.rooms))
+        names = [name for name, room in self.rooms.items() if not room.leaving] or list(self.rooms)
+        first = names[0]
         if model is None:
             return first
         held = self.holder(model)
         if held is not None or not loads:
             return held or first
-        roomy = [name for name, room in self.rooms.items() if len(room.held) < room.limit]
+        roomy = [name for name in names if len(self.rooms[name].held) < self.rooms[name].limit]
         if roomy:
             return min(roomy, key=lambda name: (len(self.rooms[name].held), -self.rooms[name].free))
-        return min(self.rooms, key=lambda name: self.rooms[name].oldest)
+        return min(names, key=lambda name: self.rooms[name].oldest)
 
     def begin(self, name: str, model: ModelSpec) -> None:
         """A question of a model is sent to a place, where the model will be in memory, and another one may not be."""

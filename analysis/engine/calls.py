@@ -26,6 +26,10 @@ SAYS = 2.0
 memory, waiting for a disk) keeps what is said of all for so long at most."""
 AT_ONCE = 0.3
 """Seconds for what is shown, or told to all places: those that do not answer by then are left out."""
+WATCH = 30.0
+"""Seconds without a word on a question after which a machine of a cluster is asked whether it is there."""
+HUNG = 90.0
+"""Seconds of asking in vain after which what it was at is given up."""
 
 
 class WorkerGone(Exception):
@@ -121,6 +125,21 @@ class Calls:
             raise WorkerGone(self._why_gone(place, address)) from error
         finally:
             connection.close()
+
+    def _hear(self, place: Place, connection: Connection) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The next message on a question. The system of a machine keeps the connections of a worker that hangs
+        (stopped, or short of memory), so one that says nothing is asked how it is, and left once it does not answer
+        that either for long. Raises WorkerGone then, and EOFError or OSError."""
+        silent: float | None = None
+        while place.name and not connection.poll(WATCH):
+            try:
+                self._control(place, {"type": "status"}, AT_ONCE, SAYS)
+                silent = None
+            except WorkerGone as error:
+                silent = time.monotonic() if silent is None else silent
+                if time.monotonic() - silent > HUNG:
+                    raise WorkerGone(place.gone() or place.lost()) from error
+        return protocol.receive(connection)
 
     def _connect(
         self, place: Place, patience: float | None = None, says: float | None = None

@@ -134,7 +134,7 @@ class Client(Calls):
             try:
                 protocol.send(connection, request)
                 while True:
-                    message, arrays = protocol.receive(connection)
+                    message, arrays = self._hear(place, connection)
                     if message["type"] == "progress":
                         if "line" in message["value"]:
                             yield message["value"]["line"]
@@ -179,7 +179,7 @@ class Client(Calls):
                 return None
             while True:
                 try:
-                    message, arrays = protocol.receive(connection)
+                    message, arrays = self._hear(place, connection)
                 except (EOFError, OSError) as error:
                     if not began:
                         return None

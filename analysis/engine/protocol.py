@@ -12,9 +12,10 @@ import math
 import os
 import socket
 import struct
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Client as connect
 from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
 from typing import Any
@@ -23,7 +24,7 @@ import numpy as np
 
 MAX_FRAME = 1 << 28
 DIALS = 5.0
-"""Seconds that a machine has to take a connection, and then for each step of the proof that it knows the key."""
+"""Seconds that a machine has to take a connection, and then for the whole proof that it knows the key."""
 SILENCE = 24
 """Seconds after which a machine that does not even acknowledge is taken for lost."""
 _WHOLE = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
@@ -75,10 +76,10 @@ def receive(connection: Connection) -> tuple[dict[str, Any], dict[str, np.ndarra
     return message, arrays
 
 
-def dial(address: Any, authkey: bytes, deadline: float = math.inf, step: float | None = None) -> Connection:
+def dial(address: Any, authkey: bytes, deadline: float = math.inf, proof: float | None = None) -> Connection:
     """A connection to a worker: at a socket's path, or in a cluster at a machine and a port, which has until a time of
-    ``time.monotonic`` to take it, but at least a moment, and ``step`` seconds (default: DIALS) for each step of the
-    proof. Raises OSError, EOFError or AuthenticationError."""
+    ``time.monotonic`` to take it, but at least a moment, and ``proof`` seconds (default: DIALS) for the proof.
+    Raises OSError, EOFError or AuthenticationError."""
     if isinstance(address, str):
         return connect(address, authkey=authkey)
     host, port = address
@@ -88,14 +89,35 @@ def dial(address: Any, authkey: bytes, deadline: float = math.inf, step: float |
         connection = Connection(made.detach())
     try:
         ready(connection)
-        limit(connection, DIALS if step is None else step)
-        answer_challenge(connection, authkey)
-        deliver_challenge(connection, authkey)
-        limit(connection, 0.0)
+        with within(connection, DIALS if proof is None else proof):
+            answer_challenge(connection, authkey)
+            deliver_challenge(connection, authkey)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+@contextmanager
+def within(connection: Connection, seconds: float) -> Iterator[None]:
+    """What stands in this context ends with EOFError or OSError after so many seconds, and the connection with it: a
+    limit on each wait would never end one who sends a byte now and then. Nothing for a socket within one machine."""
+    with _tcp(connection) as ours:
+        if ours is None:
+            yield
+            return
+        timer = threading.Timer(seconds, _shut, (ours,))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+
+def _shut(ours: socket.socket) -> None:
+    with suppress(OSError):  # it has just been closed
+        ours.shutdown(socket.SHUT_RDWR)
 
 
 def limit(connection: Connection, seconds: float) -> None:

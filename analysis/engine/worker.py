@@ -127,10 +127,9 @@ class Server:
         """
         try:
             protocol.ready(connection, answers=True)
-            protocol.limit(connection, protocol.DIALS)  # a stranger who says nothing holds no thread
-            deliver_challenge(connection, self.authkey)
-            answer_challenge(connection, self.authkey)
-            protocol.limit(connection, 0.0)
+            with protocol.within(connection, protocol.DIALS):  # a stranger holds no thread for longer
+                deliver_challenge(connection, self.authkey)
+                answer_challenge(connection, self.authkey)
         except (AuthenticationError, EOFError, OSError) as error:
             log.info("a connection was refused: %s", error)
             connection.close()

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from multiprocessing import AuthenticationError, Pipe
 from multiprocessing.connection import Client as connect
 from multiprocessing.connection import Connection, Listener
@@ -138,16 +139,22 @@ def test_between_machines_a_stranger_is_refused_and_a_silent_one_holds_nobody(mo
             Server(None, key).serve(listener.accept())  # type: ignore[arg-type]
             ended.append(name)
 
-        threads = [threading.Thread(target=serve, args=(name,)) for name in ("wrong", "silent", "right")]
-        for thread in threads[:2]:
+        threads = [threading.Thread(target=serve, args=(name,)) for name in ("wrong", "silent", "slow", "right")]
+        for thread in threads[:3]:
             thread.start()
         with pytest.raises((AuthenticationError, EOFError, OSError)):
             protocol.dial(address, b"j" * 32)
-        with socket.create_connection(tuple(address)):
-            for thread in threads[:2]:
+        with socket.create_connection(tuple(address)), socket.create_connection(tuple(address)) as slow:
+            began = time.monotonic()
+            with suppress(OSError):
+                slow.sendall(b"\0\0\0\xff")  # a frame of so many bytes, which comes a byte at a time
+                while len(ended) < 3 and time.monotonic() - began < 5:
+                    slow.sendall(b"x")
+                    time.sleep(0.02)
+            for thread in threads[:3]:
                 thread.join(5)
-            assert sorted(ended) == ["silent", "wrong"], "no thread is held by one who says nothing"
-        threads[2].start()
+            assert len(ended) == 3 and time.monotonic() - began < 2, "nobody who says little holds a thread"
+        threads[3].start()
         with protocol.dial(address, key) as right:
             protocol.limit(right, 0.1)
             with pytest.raises(OSError):
@@ -163,7 +170,7 @@ def test_between_machines_a_stranger_is_refused_and_a_silent_one_holds_nobody(mo
                 assert plain.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
                 assert not plain.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT), "a reader may pause"
                 worker.close()
-        threads[2].join(5)
+        threads[3].join(5)
         assert ended[-1] == "right"
 
 

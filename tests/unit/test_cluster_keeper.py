@@ -48,8 +48,10 @@ def test_a_worker_is_kept_until_it_is_idle_when_a_node_with_gpus_joins(monkeypat
     keeper._minded["a.1"].facts = {"address": ["127.0.0.1", 1], "authkey": ""}
     nodes.append(node("g", GPU=4.0))
     assert looked() == [("a.1", True), ("g.1", True)]
+    assert [(entry["leaving"], keeper._first) for entry in keeper.state()["places"]] == [(True, "g.1"), (False, "g.1")]
     busy[0] = False
     assert looked() == [("a.0", False), ("g.1", True)]
+    assert not any(entry["leaving"] for entry in keeper.state()["places"])
 
 
 def test_a_worker_is_asked_whether_it_is_idle(tmp_path: Path) -> None:

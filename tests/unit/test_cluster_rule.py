@@ -70,6 +70,23 @@ def test_two_quick_questions_do_not_load_a_model_twice() -> None:
     assert made.holder(A) is None
 
 
+def test_a_place_that_is_leaving_gets_nothing_new_while_others_are_there() -> None:
+    made = ledger(x=says(A, free=9), y=says(B, free=1))
+    made.begin("x", A)
+    runs = {"x": ("run of x", ()), "y": ("run of y", ())}
+    made.set(runs, {"x"})
+    assert made.choice(A) == "x", "it is at a question of this model, and has it"
+    assert made.choice(C) == made.choice(None) == "y" and made.choice(C, loads=False) == "y"
+    made.begin("y", C)
+    assert made.choice(D) == "y", "full as it is"
+    made.end("x", A)
+    assert made.holder(A) is None and made.choice(A) == "y", "else it would never be idle"
+    made.set({"x": ("run of x", ())}, {"x"})
+    assert made.choice(D) == made.choice(A) == "x", "it is the only one"
+    made.set(runs)
+    assert made.choice(A) == "x"
+
+
 def test_another_worker_at_a_place_holds_nothing_of_the_one_before() -> None:
     made = ledger(x=says(A), y=says())
     made.set({"x": ("a later run", (B,)), "y": ("run of y", ())})
@@ -228,6 +245,10 @@ def test_a_machine_that_does_not_answer_gets_no_question_until_it_does(
     places.take(state)
     with places.place_for(EstimateModel()) as again:
         assert again.name == "one" and not first.gone()
+    state["places"][0]["leaving"] = True  # type: ignore[index]
+    places.take(state)
+    with places.place_for(EstimateModel()) as other:
+        assert other.name == "two"
 
 
 def test_workers_together_are_one_to_those_who_do_not_ask_for_more() -> None:
