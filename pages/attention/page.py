@@ -260,6 +260,7 @@ def _tokens() -> Node:
         html.Div(id="key-strip", className="attune-strip attune-keys", role="group", **{"aria-label": "key tokens"}),
         html.Div(id="answer", className="attune-answer", **{"aria-live": "polite"}),
         html.Div(OWN, id="head-why", className="attune-note", **{"aria-live": "polite"}),
+        steered.steered_way(),
         html.Div("This is about the previous prompt.", className="attn-previous"),
         controls=html.Div(
             [dbc.Switch(id="skip-first", value=True, label="without the first token (sink)"), make_button()],

@@ -290,3 +290,25 @@ clientside_callback(
     State("steered-heads", "figure"),
     prevent_initial_call=True,
 )
+
+
+def steered_way() -> Node:
+    """From the first screen to the tab, where the prompt is read under a set-up, too: what a link brings along is
+    answered below the fold."""
+    return html.Button(
+        "This prompt is read under a steer, too: which heads move?",
+        id="steered-way",
+        className="attune-link",
+        type="button",
+        hidden=True,
+    )
+
+
+clientside_callback("(steer) => !steer", Output("steered-way", "hidden"), Input("steered", "data"))
+clientside_callback(
+    "(clicks) => { if (!clicks) return dash_clientside.no_update;"
+    " requestAnimationFrame(() => document.getElementById('tab').scrollIntoView()); return 'steered'; }",
+    Output("tab", "active_tab", allow_duplicate=True),
+    Input("steered-way", "n_clicks"),
+    prevent_initial_call=True,
+)
