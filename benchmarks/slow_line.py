@@ -8,6 +8,8 @@ browser is not: each page has a new one. Run it as ``python -m benchmarks.slow_l
 from __future__ import annotations
 
 import time
+import urllib.error
+import urllib.request
 from typing import Any
 
 from benchmarks.people import served
@@ -55,6 +57,16 @@ def opened(browser: Any, url: str, path: str, slow: bool) -> tuple[float, int, i
     return seconds, down[0], up[0]
 
 
+def ready(url: str) -> None:
+    """Wait until the worker has its model, which can take minutes on a busy machine."""
+    while True:
+        try:
+            with urllib.request.urlopen(url + "/healthz", timeout=30):  # noqa: S310
+                return
+        except urllib.error.HTTPError:
+            time.sleep(0.5)
+
+
 def main() -> dict[str, Any]:
     """Figures by page."""
     from playwright.sync_api import sync_playwright
@@ -63,6 +75,7 @@ def main() -> dict[str, Any]:
 
     found: dict[str, Any] = {}
     with served() as (url, _), sync_playwright() as playwright:
+        ready(url)
         browser = playwright.chromium.launch(executable_path=find(), args=["--no-sandbox", "--disable-gpu"])
         for path in PAGES:
             opened(browser, url, path, False)  # the server has compressed its files, the worker has its model

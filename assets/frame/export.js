@@ -1,7 +1,7 @@
 // Every figure leaves the page as PNG, SVG, HTML, CSV or JSON, with the settings that made it. All of it happens in the
 // browser, on what the browser shows; nothing is sent anywhere.
 (function () {
-  const { byId, bytesOf, download, escape, none, read, register, same, triggeredId } = window.dash_clientside.attune_kit;
+  const { byId, bytesOf, download, element, escape, on, read, register, same, set, walk } = window.dash_clientside.attune_kit;
 
   // Typed arrays (plain, or in plotly's {dtype, bdata, shape} form) as nested lists; NaN becomes null.
   function plain(value) {
@@ -127,33 +127,63 @@
     return Object.assign(out, ref.facts);
   }
 
-  async function exportFigure(clicks, settings, ids) {
-    const trigger = triggeredId();
-    if (!trigger || !clicks.some(Boolean)) return [none(), none()];
-    const name = trigger.export;
+  /** Hand the figure of a card to the browser's downloads: what is said of it. */
+  async function exportFigure(name, format) {
     const gd = document.querySelector("#" + CSS.escape(name) + " .js-plotly-plot");
-    if (!gd || !gd.data || !gd.data.length) return ["There is nothing to export yet.", true];
-    const position = ids.findIndex((i) => i.settings === name);
+    if (!gd || !gd.data || !gd.data.length) return "There is nothing to export yet.";
     const [title, words] = wordsOf(name);
     const made = Object.assign({ figure: name, title, exported_by: "Attune", date: new Date().toISOString() },
-      position >= 0 ? settingsOf(settings[position]) : {});
+      settingsOf(read({ settings: name }, "data")));
     // The model that the header names is the one that was asked, or another one has a page of its own.
     if (made.model && same(made.model, read("model", "data"))) made.model_name = byId("model-badge").title;
     const file = "attune-" + name;
-    if (trigger.format === "json") {
+    if (format === "json") {
       download(file + ".json", "application/json", JSON.stringify({ settings: made, traces: traces(gd) }, null, 1));
-    } else if (trigger.format === "csv") {
+    } else if (format === "csv") {
       download(file + ".csv", "text/csv", csv(gd, made));
-    } else if (trigger.format === "html") {
+    } else if (format === "html") {
       download(file + ".html", "text/html", await page(gd, made, title, words));
     } else {
       const figure = withCaption(gd, made);
-      const uri = await window.Plotly.toImage(figure, { format: trigger.format, width: figure.layout.width,
-        height: figure.layout.height, scale: trigger.format === "png" ? 2 : 1 });
-      download(file + "." + trigger.format, "", await (await fetch(uri)).blob());
+      const uri = await window.Plotly.toImage(figure, { format, width: figure.layout.width,
+        height: figure.layout.height, scale: format === "png" ? 2 : 1 });
+      download(file + "." + format, "", await (await fetch(uri)).blob());
     }
-    return ["Exported " + file + "." + trigger.format, true];
+    return "Exported " + file + "." + format;
   }
+
+  // ---- the menu of a card, which is there while it is open ----
+  const FORMATS = { png: "PNG picture", svg: "SVG drawing", html: "HTML page, interactive, works offline (about 5 MB)",
+    csv: "CSV, the numbers shown", json: "JSON, numbers and settings" };
+  const ITEM = "attune-export-item";
+  let open = null; // its button and its entries
+  function close(back = false) {
+    if (!open) return;
+    open.menu.remove();
+    open.button.setAttribute("aria-expanded", "false");
+    if (back) open.button.focus();
+    open = null;
+  }
+  on("click", "[data-export]", (button, event) => {
+    const again = open && open.button === button;
+    close();
+    if (again) return;
+    const items = Object.entries(FORMATS).map(([format, text]) => element("button", { class: "dropdown-item " + ITEM,
+      type: "button", role: "menuitem", "data-format": format }, text));
+    const menu = element("div", { class: "dropdown-menu dropdown-menu-end show", role: "menu", "data-bs-popper": "static" }, items);
+    button.parentElement.append(menu);
+    button.setAttribute("aria-expanded", "true");
+    open = { button, menu };
+    if (!event.detail) items[0].focus(); // opened by a key
+  });
+  on("click", "." + ITEM, async (item) => {
+    const { export: name } = open.button.dataset, { format } = item.dataset;
+    close(true);
+    set("message", { children: await exportFigure(name, format), is_open: true });
+  });
+  document.addEventListener("click", (event) => { if (!event.target.closest(".attune-export")) close(); });
+  document.addEventListener("keydown", (event) => { if (open && event.key === "Escape") { close(true); event.stopPropagation(); } }, true);
+  walk(".attune-export", "button");
 
   register("attune", { exportFigure, settingsOf });
 })();

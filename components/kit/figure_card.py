@@ -9,18 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import dash_bootstrap_components as dbc
 from dash import dcc, html
 
 from components.kit.theme import GRAPH_CONFIG
-
-FORMATS = (
-    ("png", "PNG picture"),
-    ("svg", "SVG drawing"),
-    ("html", "HTML page, interactive, works offline (about 5 MB)"),
-    ("csv", "CSV, the numbers shown"),
-    ("json", "JSON, numbers and settings"),
-)
 
 
 def figure_card(
@@ -36,16 +27,16 @@ def figure_card(
     of the heading, where a page words it after what the figure turns out to be. ``height`` in pixels; on the first
     screen of a page the graph takes the room that there is (assets/attune.css). ``start``: what
     stands in the graph's place until there is one."""
-    menu = dbc.DropdownMenu(
-        [
-            dbc.DropdownMenuItem(text, id={"export": name, "format": kind}, n_clicks=0, className="attune-export-item")
-            for kind, text in FORMATS
-        ],
-        label="Export",
-        size="sm",
-        color="link",
-        align_end=True,
-        className="attune-export",
+    # Its entries are made in the browser, where it is opened: on a page with twenty cards they would be a hundred parts
+    # of what Dash looks through at each change.
+    menu = html.Div(
+        html.Button(
+            "Export",
+            className="dropdown-toggle btn btn-link btn-sm",
+            type="button",
+            **{"data-export": name, "aria-haspopup": "menu", "aria-expanded": "false"},
+        ),
+        className="attune-export dropdown",
     )
     # The graph's code arrives after the page; until then the box keeps its place.
     first = blank(height, start)

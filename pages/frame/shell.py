@@ -46,16 +46,6 @@ def register_frame(app: Dash, pages: list[PageManifest]) -> None:
         prevent_initial_call=True,
     )
 
-    app.clientside_callback(
-        "dash_clientside.attune.exportFigure",
-        Output("message", "children", allow_duplicate=True),
-        Output("message", "is_open", allow_duplicate=True),
-        Input({"export": ALL, "format": ALL}, "n_clicks"),
-        State({"settings": ALL}, "data"),
-        State({"settings": ALL}, "id"),
-        prevent_initial_call=True,
-    )
-
     @app.callback(
         Output("tray", "children"),
         Output("tray-open", "children"),

@@ -116,7 +116,7 @@ def test_its_figure_stands_on_a_card_that_can_be_drawn_again_and_exported(seen: 
     (question,) = seen["ref"]["questions"]
     assert question["operation"] == "MeasureNorms" and question["params"]["most"] == 2 and len(question["key"]) == 64
     assert seen["ref"]["options"] == {"order": "norm"}
-    assert '"export": "norms-bars"' in seen["page"]
+    assert '"data-export": "norms-bars"' in seen["page"]
 
 
 def test_its_job_stands_in_the_tray_and_leads_back(seen: Any) -> None:

@@ -22,22 +22,33 @@ plot.data = [
 ];
 plot.layout = { xaxis: {} }; plot._fullLayout = { _size: { l: 10, r: 10, t: 10, b: 10 } };
 """
-EXPORT = """(format) => { dash_clientside.callback_context.triggered_id = { export: "fig", format };
-  return dash_clientside.attune.exportFigure([1], [{ prompt: "a, <b>" }], [{ settings: "fig" }]); }"""
+SAID = "() => (props.message || {}).children"
 
 
 @pytest.fixture
 def page(scripted: Scripted) -> Page:
     """A page with one figure."""
-    made = scripted("<div id='fig'><div class='js-plotly-plot' style='width: 700px; height: 300px'></div></div>")
-    made.evaluate("() => {" + FIGURE + "}")
+    made = scripted(
+        "<div class=attune-export><button data-export=fig>Export</button></div>"
+        "<div id='fig'><div class='js-plotly-plot' style='width: 700px; height: 300px'></div></div>"
+    )
+    made.evaluate(
+        "() => {"
+        + FIGURE
+        + """ const layout = window.dash_component_api.getLayout;
+        window.dash_component_api.getLayout = (id) => id.settings === "fig"
+          ? { props: { data: { prompt: "a, <b>" } } } : layout(id); }"""
+    )
     return made
 
 
 def exported(page: Page, kind: str) -> str:
     with page.expect_download() as made:
-        said = page.evaluate(EXPORT, kind)
-    assert said == [f"Exported attune-fig.{kind}", True] and made.value.suggested_filename == f"attune-fig.{kind}"
+        page.click("[data-export]")
+        page.click(f"[data-format={kind}]")
+    page.wait_for_function(SAID)
+    assert page.evaluate(SAID) == f"Exported attune-fig.{kind}" and page.evaluate("props.message.is_open")
+    assert made.value.suggested_filename == f"attune-fig.{kind}" and page.locator("[role=menu]").count() == 0
     return Path(made.value.path()).read_text("utf-8")
 
 
@@ -99,10 +110,19 @@ def test_pictures_are_drawn_with_the_settings_below(page: Page) -> None:
     assert how["scale"] == 1 and how["height"] == layout["height"] > 300 and how["width"] == 700
 
 
-def test_nothing_is_exported_where_nothing_is_drawn_or_pressed(page: Page) -> None:
+def test_nothing_is_exported_where_nothing_is_drawn_and_keys_go_through_the_menu(page: Page) -> None:
     page.evaluate("() => { document.querySelector('.js-plotly-plot').data = []; }")
-    assert page.evaluate(EXPORT, "csv") == ["There is nothing to export yet.", True]
-    assert page.evaluate("dash_clientside.attune.exportFigure([null], [], [])") == ["unchanged", "unchanged"]
+    page.focus("[data-export]")
+    for key in ("Enter", "ArrowDown", "Escape"):
+        page.keyboard.press(key)
+    assert page.locator("[role=menu]").count() == 0 and page.evaluate("document.activeElement.dataset.export") == "fig"
+    assert page.get_attribute("[data-export]", "aria-expanded") == "false" and page.evaluate(SAID) is None
+    for key in ("Enter", "ArrowDown", "ArrowDown", "ArrowDown"):
+        page.keyboard.press(key)
+    assert page.evaluate("document.activeElement.dataset.format") == "csv"
+    page.keyboard.press("Enter")
+    page.wait_for_function(SAID)
+    assert page.evaluate(SAID) == "There is nothing to export yet."
 
 
 def test_passages_of_many_pages_are_cut(scripted: Callable[..., Page]) -> None:
