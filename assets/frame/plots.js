@@ -95,5 +95,9 @@
   }
 
   window.Plotly = { react, purge: forget, Plots: { resize: () => Promise.reject(new Error("It is not drawn yet.")) } };
-  register("attune", { plotly, redress });
+  /** Whether nothing in an element, or in the page, is still to be drawn that can be seen. */
+  const isDrawn = (host = document.body) =>
+    [...waiting].every(([gd, { figure }]) => isEmpty(figure) || !isSeen(gd) || !host.contains(gd));
+
+  register("attune", { isDrawn, plotly, redress });
 })();

@@ -33,6 +33,7 @@ def changed(page: Page, before: str) -> str:
 
 def graph(page: Page, name: str) -> dict:
     """What plotly holds of a figure: names, kinds and lengths of its traces, read from the drawn page."""
+    page.wait_for_function("n => dash_clientside.attune.isDrawn(document.getElementById(n))", arg=name)
     return page.evaluate(
         """n => { const g = document.querySelector('#' + n + ' .js-plotly-plot'); return g ? {
         traces: g.data.map(t => ({name: t.name, type: t.type, points: (t.y || t.z || []).length})),

@@ -25,7 +25,7 @@ COVERED = """n => { const g = document.querySelector('#' + n + ' .js-plotly-plot
   p = g.querySelector('.plot, .nsewdrag'); if (!l || !p) return 0;
   return Math.max(0, l.getBoundingClientRect().bottom - g.querySelector('.nsewdrag').getBoundingClientRect().top); }"""
 WIDE = "() => document.documentElement.scrollWidth - window.innerWidth"
-DARK = "n => document.querySelector('#' + n + ' .js-plotly-plot')._fullLayout.font.color === '#e6edf3'"
+DARK = "n => document.querySelector('#' + n + ' .js-plotly-plot')?._fullLayout.font.color === '#e6edf3'"
 
 
 def add(page: Page, kind: str, examples: int, seed: int = 0) -> None:
@@ -103,7 +103,7 @@ def test_two_features_share_the_logits_and_all_tabs_follow_the_theme(open_page: 
         assert page.evaluate(COVERED, TABS[tab]) <= 1, f"the legend covers the figure on {tab}"
     page.click("#theme-toggle")
     page.click(".nav-tabs >> text=Alignment and overlap")
-    page.wait_for_function("() => (document.querySelector('#overlap .js-plotly-plot').data || []).length === 3")
+    page.wait_for_function("() => (document.querySelector('#overlap .js-plotly-plot')?.data || []).length === 3")
     page.wait_for_function(FITS, arg="overlap")
     matrix = page.evaluate(
         "() => { const z = document.querySelector('#overlap .js-plotly-plot')._fullData[0].z; "

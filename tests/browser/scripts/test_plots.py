@@ -36,6 +36,7 @@ def test_what_cannot_be_seen_is_drawn_when_it_can_the_newest_of_it_in_the_theme_
     page.evaluate("() => graph('open', figure([]))")
     page.wait_for_timeout(100)
     assert page.evaluate(DRAWN) == [] and page.locator("script[src*=plotly]").count() == 0, "nothing can be seen"
+    assert page.evaluate("dash_clientside.attune.isDrawn()")
     page.evaluate("() => graph('open', figure([]), figure([7]))")
     page.wait_for_function("() => document.querySelector('#open .main-svg')")
     assert page.evaluate(DRAWN) == ["open"] and page.locator("script[src*=plotly]").count() == 1
