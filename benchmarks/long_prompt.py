@@ -2,9 +2,12 @@
 
 Each operation is asked in a fresh process: the model is loaded, a short prompt is asked about so that everything that
 is made once is there, and then the peak of the process's resident memory is held against what it was before the long
-prompt.
+prompt. The baseline is the plain pass over the same prompt, of which each row says how many it costs in seconds.
 
-    python -m benchmarks.long_prompt [--tokens 2048] [--only NAME ...]
+Questions of one pass for each part are asked of a few parts, which stand for the memory of all of them (what is held
+for later blocks is there), and not for their seconds; the names of these rows say of how many.
+
+    python -m benchmarks.long_prompt [--tokens 2048 4096] [--only NAME ...]
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from typing import Any
 
 FEW = 24
 """Tokens of the short prompt."""
+BASELINE = "plain pass"
 
 
 def _forget() -> None:
@@ -50,13 +54,29 @@ def questions(loaded: Any) -> dict[str, Callable[[list[int], list[int]], object]
     from analysis.models.site_patches import site_patches
     from analysis.models.stream import take_apart
     from analysis.models.trace import trace_prompt
-    from analysis.qk.contributions import contributions, pair_values
+    from analysis.qk.contributions import contributions, pair_heads, pair_values
+    from analysis.qk.ops.prompt import MAX_CELLS
 
     some = [(0, 0), (27, 3), (29, MLP)]
+    long: dict[int, Any] = {}  # the recorded pass that later clicks find
+
+    def trace_of(ids: list[int]) -> Any:
+        if id(ids) not in long:
+            long.clear()
+            long[id(ids)] = trace_prompt(loaded, ids, False)[0]
+        return long[id(ids)]
+
+    def maps(ids: list[int], _other: list[int]) -> None:
+        trace, pool = trace_of(ids), -(-len(ids) // MAX_CELLS)
+        for head in range(loaded.facts.heads):
+            trace.matrix(18, head, pool)
+        for query in range(0, len(ids), max(1, len(ids) // 64)):
+            trace.row(18, 6, query)
+            pair_heads(trace, query, query // 2, loaded.facts.layers, loaded.facts.heads)
 
     def direct(ids: list[int], _other: list[int]) -> None:
         stream = take_apart(loaded, ids)
-        trace, _ = trace_prompt(loaded, ids, False)
+        trace = trace_of(ids)
         contributions(stream, 5, None)
         pair_values(stream, trace, len(ids) // 2, 5, None, loaded.facts.heads)
 
@@ -70,15 +90,18 @@ def questions(loaded: Any) -> dict[str, Callable[[list[int], list[int]], object]
 
     pairs = [(n, n) for n in (1, 2)]
     return {
+        BASELINE: lambda ids, _: plain_logits(loaded, ids),
         "reading, scores of all heads": read,
-        "contributions": direct,
-        "plain pass": lambda ids, _: plain_logits(loaded, ids),
-        "ablation at the mean": lambda ids, _: list(ablations(loaded, ids, some, "mean")),
-        "patching outputs": lambda ids, other: list(patches(loaded, ids, other, some, "output")),
-        "patching patterns": lambda ids, other: list(
+        "recording, maps of 9 heads, rows and pairs of 64 queries": maps,
+        "recording, contributions and one pair in all heads": direct,
+        "ablation at the mean, 3 of 300 parts": lambda ids, _: list(ablations(loaded, ids, some, "mean")),
+        "patching outputs, 3 of 300 parts": lambda ids, other: list(patches(loaded, ids, other, some, "output")),
+        "patching patterns, 2 of 270 heads": lambda ids, other: list(
             patches(loaded, ids, other, [p for p in some if p[1] != MLP], "pattern")
         ),
-        "patching residual stream": lambda ids, other: _first(site_patches(loaded, ids, other, pairs, "residual"), 4),
+        "patching residual stream, 4 batches of all places": lambda ids, other: _first(
+            site_patches(loaded, ids, other, pairs, "residual"), 4
+        ),
         "lens, 64 tokens": lens,
     }
 
@@ -106,16 +129,22 @@ def one(name: str, tokens: int) -> dict[str, float]:
 
 
 def run(tokens: int = 2048, only: list[str] | None = None) -> dict[str, dict[str, float]]:
-    """All questions, each in a process of its own."""
-    names = only or list(questions(None))
+    """All questions, or some beside the baseline, each in a process of its own."""
+    names = [BASELINE, *(name for name in only or questions(None) if name != BASELINE)]
     found: dict[str, dict[str, float]] = {}
     for name in names:
         command = [sys.executable, "-m", "benchmarks.long_prompt", "--tokens", str(tokens), "--one", name]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
         found[name] = json.loads(lines[-1]) if lines else {"failed": 1.0}
+        if "seconds" in found[name] and "seconds" in found[BASELINE]:
+            found[name]["plain passes"] = found[name]["seconds"] / found[BASELINE]["seconds"]
         print(
-            name, {k: round(v, 1) for k, v in found[name].items()}, done.stderr[-300:] if not lines else "", flush=True
+            f"{tokens:,} tokens,",
+            name,
+            {k: round(v, 1) for k, v in found[name].items()},
+            done.stderr[-300:] if not lines else "",
+            flush=True,
         )
     return found
 
@@ -123,14 +152,15 @@ def run(tokens: int = 2048, only: list[str] | None = None) -> dict[str, dict[str
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--tokens", type=int, default=2048)
+    parser.add_argument("--tokens", type=int, nargs="+", default=[2048, 4096])
     parser.add_argument("--only", nargs="+")
     parser.add_argument("--one")
     chosen = parser.parse_args()
     if chosen.one:
-        print(json.dumps(one(chosen.one, chosen.tokens)))
+        print(json.dumps(one(chosen.one, chosen.tokens[0])))
     else:
-        run(chosen.tokens, chosen.only)
+        for tokens in chosen.tokens:
+            run(tokens, chosen.only)
 
 
 if __name__ == "__main__":

@@ -38,8 +38,8 @@ def estimated_falls(
     most = longest(loaded)
     if len(ids) > most:
         raise UserError(
-            f"These {len(ids):,} tokens are too many to estimate falls at once in this model (at most {most:,}). Take "
-            "the parts out, or ask at an earlier token.",
+            f"These {len(ids):,} tokens are too many to estimate falls at once in this model (at most {most:,}). Rank "
+            "heads by what they write, take the parts out, or ask at an earlier token.",
             "prompt",
         )
     if baseline == "mean" and len(ids) < 2:

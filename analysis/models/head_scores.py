@@ -37,7 +37,7 @@ class ScoreSums:
         queries = (count + row).double()
         places = (torch.arange(keys, device=here) + key).double()
         rest = weights[..., 1:] if key == 0 else weights
-        by_query, by_key = rest.sum(-1, dtype=torch.float64), rest.sum(-2, dtype=torch.float64)
+        by_query, by_key = rest.sum(-1).double(), rest.sum(-2).double()
         self._put("entropy", torch.special.entr(weights).sum(-1).sum(-1, dtype=torch.float64))
         self._put("sink", weights[..., 0].sum(-1, dtype=torch.float64) if key == 0 else by_query.sum(-1) * 0)
         self._put("mass", by_query.sum(-1))

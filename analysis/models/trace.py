@@ -8,7 +8,7 @@ some queries at a time.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -160,20 +160,28 @@ class _Reducer:
 
     def add(self, record: LayerAttention) -> None:
         heads = record.queries.shape[1]
-        sums, across = ScoreSums(self.tokens), torch.zeros(heads, self.tokens, self.size)
+        sums, shrunk = ScoreSums(self.tokens), torch.zeros(heads, self.size, self.size)
         for rows in record.pieces():
             keys = record.reach(rows)
             weights = record.weights(rows=rows, keys=keys)
             sums.add(weights, rows.start, keys.start, induction_targets([self.ids], rows))
-            for n, (first, stop) in enumerate(self._cells):
-                first, stop = max(first, keys.start) - keys.start, min(stop, keys.stop) - keys.start
-                if first < stop:
-                    across[:, rows, n] = weights[0, :, :, first:stop].amax(-1).cpu()
+            # Over the queries of a cell first, whose keys lie together.
+            for down, queries in self._parts(rows):
+                most = weights[0, :, queries].amax(1)
+                for across, some in self._parts(keys):
+                    found = most[:, some].amax(1).cpu()
+                    shrunk[:, down, across] = torch.maximum(shrunk[:, down, across], found)
         for name, values in sums.result().items():
             self.scores[name][record.layer, :heads] = values[0].cpu()
-        shrunk = torch.stack([across[:, first:stop].amax(1) for first, stop in self._cells], 1)
         # The square root keeps weak attention visible in a cell of a few pixels; the page says so.
         self.thumbnails[record.layer, :heads] = (shrunk.clamp(0, 1).sqrt() * 255).round().to(torch.uint8).numpy()
+
+    def _parts(self, some: slice) -> Iterator[tuple[int, slice]]:
+        """The cells of a thumbnail that hold some tokens, and which of these, counted from the first of them."""
+        for n, (first, stop) in enumerate(self._cells):
+            first, stop = max(first, some.start), min(stop, some.stop)
+            if first < stop:
+                yield n, slice(first - some.start, stop - some.start)
 
     def result(self) -> Overview:
         return Overview(self.scores, self.thumbnails)

@@ -50,6 +50,8 @@ from pages.cards import content
 from pages.common import ask_for, reply_of
 
 PAIRS = ("pair", "weighted", "from-key")
+SLOW = 500
+"""Tokens from which a picture of the prompt before would stand there for long."""
 
 
 @callback(
@@ -103,10 +105,12 @@ def token_grid(
     reading: Reply[Reading], options: HeadOptions, writing: Json, taken_out: Json, how: tuple[str, str], theme: str
 ) -> tuple[Content, list[Node], Node]:
     """The picture of all heads, the list of the first, and why the open head is what it is, by a score of a token.
-    ``how``: what stands in place of an output, and by which ways its change goes. Raises PreventUpdate while the answer
-    to the present question is on its way."""
+    ``how``: what stands in place of an output, and by which ways its change goes. While the answer to the present
+    question is on its way, which for a long prompt may be a minute, says so; for a short one raises PreventUpdate."""
     prompt = reading.question.params
     if not writing or any(writing["params"][name] != prompt[name] for name in prompt):
+        if len(reading.answer.labels) >= SLOW:
+            return GRID.empty("Another pass works out what each head writes"), [], OWN
         raise PreventUpdate
     reply = reply_of(writing)
     score: HeadScore
