@@ -106,18 +106,47 @@ def within(connection: Connection, seconds: float) -> Iterator[None]:
         if ours is None:
             yield
             return
-        timer = threading.Timer(seconds, _shut, (ours,))
-        timer.daemon = True
-        timer.start()
+        _ends.add(ours, time.monotonic() + seconds)
         try:
             yield
         finally:
-            timer.cancel()
+            _ends.drop(ours)
 
 
-def _shut(ours: socket.socket) -> None:
-    with suppress(OSError):  # it has just been closed
-        ours.shutdown(socket.SHUT_RDWR)
+class _Ends:
+    """Shuts connections whose time is up: one thread for all of them."""
+
+    def __init__(self) -> None:
+        self._until: dict[socket.socket, float] = {}
+        self._changed = threading.Condition()
+        self._wakes = 0.0  # when the thread looks next; 0: there is none yet
+
+    def add(self, ours: socket.socket, until: float) -> None:
+        with self._changed:
+            self._until[ours] = until
+            if not self._wakes:
+                threading.Thread(target=self._run, daemon=True, name="ends").start()
+                self._wakes = math.inf
+            if until < self._wakes:
+                self._changed.notify()
+
+    def drop(self, ours: socket.socket) -> None:
+        with self._changed:
+            self._until.pop(ours, None)
+
+    def _run(self) -> None:
+        with self._changed:
+            while True:
+                now = time.monotonic()
+                for ours in [one for one, until in self._until.items() if until <= now]:
+                    del self._until[ours]
+                    with suppress(OSError):  # the other side has just gone
+                        ours.shutdown(socket.SHUT_RDWR)
+                self._wakes = min(self._until.values(), default=math.inf)
+                self._changed.wait(None if self._wakes == math.inf else max(0.0, self._wakes - time.monotonic()))
+
+
+_ends = _Ends()
 
 
 def limit(connection: Connection, seconds: float) -> None:

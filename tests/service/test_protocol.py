@@ -182,7 +182,7 @@ def test_strangers_hold_no_more_than_so_many_threads(monkeypatch: pytest.MonkeyP
         for _ in range(8):
             strangers.append(socket.create_connection(listener.address))
             server.accepted(listener.accept(), True)
-        assert threading.active_count() - before <= 3
+        assert threading.active_count() - before <= 4  # and the one that ends them
         for one in strangers[3:]:
             one.settimeout(5)
             assert one.recv(1) == b"", "closed at once"
