@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from analysis.engine.context import Context
+from analysis.engine.spread import Spread
 from analysis.models.ablation import MLP, blocks_at_once, parts_of, rows_at_once
 from analysis.models.loaded_model import LoadedModel
 from analysis.models.pass_cost import Cost, parts_cost, token_seconds
@@ -11,6 +15,19 @@ RESAMPLED = 3
 """Other texts whose outputs stand in place of a part's, one after the other; the mean of what falls is given."""
 _SQUARES = 6
 """Attention weights of one head in one row that are there at a time where its pattern is worked out again."""
+
+
+def on_hands(context: Context, loaded: LoadedModel, cost: Cost) -> tuple[Cost, Spread]:
+    """What works off what would take the ``cost`` on one machine, and what it takes there: nodes share the time."""
+    spread = context.spread(loaded, cost.seconds)
+    return replace(cost, seconds=cost.seconds / spread.hands), spread
+
+
+def begun(context: Context, loaded: LoadedModel, cost: Cost) -> Spread:
+    """What works it off. Raises UserError(field="prompt") for what takes too long or too much memory, also there."""
+    shared, spread = on_hands(context, loaded, cost)
+    shared.check()
+    return spread
 
 
 def change_cost(

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 RUNS_PER_HAND = 2
 """A lost node costs as much as one run; each begins with a plain pass."""
-TOGETHER = 0.6
-"""Time of a token among many rows, in that of the short probe after loading."""
 
 
 @dataclass(frozen=True)
@@ -200,13 +198,6 @@ def runs_of(items: Sequence[T], layer: Callable[[T], int], blocks: int, hands: i
         runs[-1] += held
         cost += own
     return [tuple(run) for run in runs]
-
-
-def seconds_of(loaded: LoadedModel, tokens: int, layers: Sequence[int], times: int = 1) -> float:
-    """About how long this machine takes for passes over so many tokens, each begun at one of ``layers``."""
-    facts = loaded.facts
-    run = sum(facts.layers - layer for layer in layers) / facts.layers
-    return run * times * tokens * facts.seconds_per_token * TOGETHER
 
 
 def _counted(progress: Progress, count: int, what: str) -> Progress:

@@ -14,8 +14,10 @@ from analysis.engine.scheduler import TaskContext
 from analysis.engine.spread import PAYS, Here
 from analysis.engine.store import ResultStore
 from analysis.errors import Cancelled, UserError
-from analysis.qk.falls import runs_of, seconds_of
-from analysis.qk.ops.parts import AblateParts, PatchParts, PathParts
+from analysis.models import pass_cost
+from analysis.models.spec import ModelSpec
+from analysis.qk.falls import runs_of
+from analysis.qk.ops.parts import AblateParts, PartsCost, PatchParts, PathParts
 from analysis.qk.ops.sites import PatchSites
 from tests.unit.lossy import Lossy
 from tests.unit.test_token_heads import TEXT, reader
@@ -83,6 +85,20 @@ def test_a_cancelled_job_ends_on_nodes_too(context: OnNodesContext) -> None:
         PatchParts(text=TEXT, other=OTHER + " more").run(context)
 
 
+def test_what_is_too_long_for_one_machine_is_begun_where_nodes_share_it(
+    context: OnNodesContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(context.model(ModelSpec()).extras, "seconds of a batch", 0.01)
+    alone = PartsCost(text=TEXT, query=9).run(context)
+    monkeypatch.setattr(pass_cost, "MOST_SECONDS", 0.6 * alone.seconds)
+    with pytest.raises(UserError, match="are begun"):
+        AblateParts(text=TEXT, query=9).run(context)
+    context.to = Lossy(reader(), hands=2, fatal=())
+    shared = PartsCost(text=TEXT, query=9).run(context)
+    assert shared.seconds == pytest.approx(alone.seconds / 2) and not shared.refused
+    assert AblateParts(text=TEXT, query=9).run(context).heads.shape == (4, 6)
+
+
 def test_runs_have_whole_blocks_and_about_the_same_work() -> None:
     parts = [(layer, head) for layer in range(30) for head in range(-1, 9)]
     assert runs_of(parts, lambda part: part[0], 30, 1) == [tuple(parts)]
@@ -107,5 +123,3 @@ def test_what_is_soon_done_is_done_here() -> None:
     context: Any = TaskContext(Scheduler(), None)  # type: ignore[arg-type]
     assert isinstance(context.spread("model", PAYS - 1), Here) and not given
     assert context.spread("model", PAYS + 1) == context.spread("model") == "nodes"
-    loaded = reader()
-    assert seconds_of(loaded, 10, [0, 0], 2) == pytest.approx(2 * seconds_of(loaded, 10, [0, 0]))

@@ -18,6 +18,7 @@ from analysis.qk.ops.token import OnToken, difference, target_of
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from analysis.engine.spread import Spread
     from analysis.models.loaded_model import LoadedModel
     from analysis.qk.falls import PartChange, Prediction
 
@@ -33,11 +34,11 @@ class PartsCost(OnToken[RunCost]):
     layer: Annotated[int, Whole(0, 10_000, words="The layer")] = 0
 
     def run(self, context: Context) -> RunCost:
-        from analysis.qk.costs import change_cost
+        from analysis.qk.costs import change_cost, on_hands
 
         loaded, trace, query = self.read(context)
         into = None if self.side == "all" else self.layer
-        cost = change_cost(loaded, trace, query + 1, self.baseline, self.what, into)
+        cost, _ = on_hands(context, loaded, change_cost(loaded, trace, query + 1, self.baseline, self.what, into))
         return RunCost(query + 1, cost.seconds, cost.bytes, cost.refused)
 
 
@@ -54,19 +55,19 @@ class AblateParts(OnToken[TokenAblation]):
 
     def run(self, context: Context) -> TokenAblation:
         from analysis.models.ablation import parts_of, plain_logits
-        from analysis.qk.costs import change_cost
+        from analysis.qk.costs import begun, change_cost
         from analysis.qk.falls import PartChange
 
         loaded, trace, query = self.read(context)
         ids = trace.ids[: query + 1]
-        change_cost(loaded, trace, len(ids), self.baseline).check()
+        spread = begun(context, loaded, change_cost(loaded, trace, len(ids), self.baseline))
         plain = plain_logits(loaded, ids)
         target = target_of(loaded, plain, query, self.token, self.against)
         parts = parts_of(loaded)
         asked = _prediction(ids, target, plain)
         if self.baseline != "resampled":
             change = PartChange(asked, self.baseline)
-            return TokenAblation(target, self.baseline, False, *_falls(context, loaded, change, target, parts))
+            return TokenAblation(target, self.baseline, False, *_falls(context, spread, loaded, change, target, parts))
         if len(ids) < 2:
             raise UserError(
                 "A prompt of one token has no other tokens to take from other texts. Take zero.", "baseline"
@@ -74,7 +75,7 @@ class AblateParts(OnToken[TokenAblation]):
         # The first token keeps its own: many models park attention there, and its vectors are like no other's.
         several = tuple(map(tuple, other_texts(loaded, len(ids))))
         change = PartChange(asked, others=several, positions=tuple(range(1, len(ids))))
-        return TokenAblation(target, self.baseline, False, *_falls(context, loaded, change, target, parts))
+        return TokenAblation(target, self.baseline, False, *_falls(context, spread, loaded, change, target, parts))
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class PatchParts(OnToken[TokenPatch]):
     def run(self, context: Context) -> TokenPatch:
         from analysis.models.ablation import MLP, parts_of, plain_logits
         from analysis.models.prompts import token_labels
-        from analysis.qk.costs import change_cost
+        from analysis.qk.costs import begun, change_cost
         from analysis.qk.falls import PartChange
 
         loaded, trace, query = self.read(context)
@@ -102,14 +103,14 @@ class PatchParts(OnToken[TokenPatch]):
         if self.at > query:
             raise UserError("The token that is patched comes after the query. Choose an earlier one.", "at")
         other = other_ids(context, loaded, self, ids, query)
-        change_cost(loaded, trace, len(ids), "other", self.what).check()
+        spread = begun(context, loaded, change_cost(loaded, trace, len(ids), "other", self.what))
         parts = [part for part in parts_of(loaded) if self.what == "output" or part[1] != MLP]
         plain = plain_logits(loaded, ids)
         target = target_of(loaded, plain, query, self.token, self.against)
         differ = tuple(i for i, (a, b) in enumerate(zip(ids, other, strict=False)) if a != b)
         positions = None if self.at < 0 else (self.at,)
         change = PartChange(_prediction(ids, target, plain), "", (tuple(other),), self.what, positions)
-        falls = _falls(context, loaded, change, target, parts)
+        falls = _falls(context, spread, loaded, change, target, parts)
         return TokenPatch(
             target,
             "other",
@@ -142,7 +143,7 @@ class PathParts(OnToken[TokenPath]):
     def run(self, context: Context) -> TokenPath:
         from analysis.models.ablation import parts_of, plain_logits
         from analysis.models.patches import same_length
-        from analysis.qk.costs import change_cost
+        from analysis.qk.costs import begun, change_cost
         from analysis.qk.falls import PartChange
 
         loaded, trace, query = self.read(context)
@@ -157,7 +158,7 @@ class PathParts(OnToken[TokenPath]):
         if self.baseline == "mean" and len(ids) < 2:
             raise UserError("A prompt of one token has no mean over other tokens. Take zero.", "baseline")
         others: tuple[tuple[int, ...], ...] = ()
-        change_cost(loaded, trace, len(ids), self.baseline, into=self.layer).check()
+        spread = begun(context, loaded, change_cost(loaded, trace, len(ids), self.baseline, into=self.layer))
         other_total: float | None = None
         plain = plain_logits(loaded, ids)
         target = target_of(loaded, plain, query, self.token, self.against)
@@ -167,7 +168,7 @@ class PathParts(OnToken[TokenPath]):
             others, other_total = (tuple(other),), difference(plain_logits(loaded, other), target)
         before = [part for part in parts if part[0] < self.layer]
         change = PartChange(_prediction(ids, target, plain), self.baseline, others, to=to, side=self.side)
-        falls = _falls(context, loaded, change, target, before)
+        falls = _falls(context, spread, loaded, change, target, before)
         return TokenPath(target, self.baseline, False, *falls, self.layer, self.head, self.side, other_total)
 
 
@@ -223,18 +224,20 @@ def _prediction(ids: Sequence[int], target: Target, plain: Tensor) -> Prediction
 
 
 def _falls(
-    context: Context, loaded: LoadedModel, change: PartChange, target: Target, parts: Sequence[tuple[int, int]]
+    context: Context,
+    spread: Spread,
+    loaded: LoadedModel,
+    change: PartChange,
+    target: Target,
+    parts: Sequence[tuple[int, int]],
 ) -> tuple[float, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The plain difference, and falls and divergences of heads and MLPs as of :class:`TokenAblation`."""
     import torch
 
     from analysis.models.ablation import MLP
-    from analysis.qk.falls import over_parts, seconds_of
+    from analysis.qk.falls import over_parts
 
-    facts = loaded.facts
-    asked, times = change.prediction, max(1, len(change.others))
-    seconds = seconds_of(loaded, len(asked.ids), [layer for layer, _ in parts], times)
-    spread = context.spread(loaded, seconds)
+    facts, asked = loaded.facts, change.prediction
     found = over_parts(spread, change, parts, facts.layers, context.progress, context.check)
     size = (facts.layers, facts.heads + 1)
     falls, moved = (np.full(size, np.nan) for _ in range(2))  # the last column is the MLPs'

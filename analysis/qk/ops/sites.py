@@ -86,13 +86,14 @@ class PairTokens(OnPrompt[TokenPairs]):
 
     def run(self, context: Context) -> TokenPairs:
         from analysis.models.pairing import beyond_start, shared_start
-        from analysis.qk.costs import site_cost
+        from analysis.qk.costs import on_hands, site_cost
 
         loaded = context.model(self.model)
         both = _both(context, self, self.other, self.query)
         rows = len(beyond_start(both.pairs, shared_start(both.ids, both.other))) + 1
         size = len(both.ids), len(both.other)
         cost = site_cost(loaded, self.trace(context)[0], *size, list(range(loaded.facts.layers)), rows)
+        cost, _ = on_hands(context, loaded, cost)
         labels = _labels(loaded, both.ids), _labels(loaded, both.other)
         return TokenPairs(*labels, both.pairs, RunCost(size[0], cost.seconds, cost.bytes, cost.refused))
 
@@ -123,8 +124,8 @@ class PatchSites(OnToken[PatchedSites]):
         from analysis.models.ablation import plain_logits
         from analysis.models.pairing import beyond_start, shared_start
         from analysis.models.site_patches import site_layers
-        from analysis.qk.costs import site_cost
-        from analysis.qk.falls import Prediction, SiteChange, over_sites, seconds_of
+        from analysis.qk.costs import begun, site_cost
+        from analysis.qk.falls import Prediction, SiteChange, over_sites
 
         loaded = context.model(self.model)
         both = _both(context, self, self.other, self.query, self.pairs)
@@ -140,13 +141,12 @@ class PatchSites(OnToken[PatchedSites]):
         layers = site_layers(loaded, self.site)  # type: ignore[arg-type]
         if not layers:
             raise UserError("This site cannot be reached in any block of this model. Take the residual stream.", "site")
-        site_cost(loaded, self.trace(context)[0], len(ids), len(other), layers, len(run) + 1).check()
+        cost = site_cost(loaded, self.trace(context)[0], len(ids), len(other), layers, len(run) + 1)
+        spread = begun(context, loaded, cost)
         plain = plain_logits(loaded, ids)
         target = target_of(loaded, plain, len(ids) - 1, self.token, self.against)
         given = Prediction(tuple(ids), target.token, target.against, plain.numpy())
         common = SiteChange(given, tuple(other), tuple(run), self.site)
-        seconds = seconds_of(loaded, len(ids), layers, len(run) + 1)
-        spread = context.spread(loaded, seconds)
         found = over_sites(spread, common, layers, loaded.facts.layers, context.progress, context.check)
         falls, moved = (np.full((loaded.facts.layers, len(pairs) + 1), np.nan, np.float32) for _ in range(2))
         falls[layers], moved[layers] = 0, 0
