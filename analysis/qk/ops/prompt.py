@@ -57,16 +57,18 @@ class OnPrompt(Operation[A]):
         prompt_ids = encode_prompt(loaded, self.text, self.chat, longest_trace(loaded.facts))
         count, ids = len(prompt_ids), list(earlier[0].ids) if earlier is not None else list(prompt_ids)
         if earlier is None:
-            context.progress(0.1, f"{count} tokens")
+            context.progress(0.0, f"{count} tokens")
             for n, token in enumerate(generate_stream(loaded, prompt_ids, self.generate), start=1):
                 ids.append(token)
-                context.progress(0.1 + 0.5 * n / self.generate, f"generated {n} of {self.generate} tokens")
-        context.progress(0.6, "recording all layers")
+                context.progress(0.6 * n / self.generate, f"generated {n} of {self.generate} tokens")
+        # Of a long prompt the pass is nearly all of the work, and the time left is told from its share.
+        begun = 0.6 if self.generate and earlier is None else 0.0
+        context.progress(begun, "recording all layers")
 
         def within(layer: int) -> None:
             context.end_if_unwanted()
             share = (layer + 1) / loaded.facts.layers
-            context.tell(0.6 + 0.4 * share, f"recorded layer {layer} of {loaded.facts.layers}")
+            context.tell(begun + (1 - begun) * share, f"recorded layer {layer} of {loaded.facts.layers}")
 
         trace, scores = trace_prompt(loaded, ids, overview, within=within)
         context.memory.put(key, (trace, count), trace.size)
