@@ -79,7 +79,10 @@ def test_a_link_says_what_it_goes_without(tmp_path: Path, monkeypatch: pytest.Mo
         LOOKING.reset(looking)
 
 
-def test_a_job_that_was_done_is_known_by_its_key_and_others_by_none() -> None:
+def test_a_job_that_was_done_is_known_by_its_key_and_others_by_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATTUNE_HOME", str(tmp_path))
     context = Context()
     job = TrainToy(n1=5, n2=3)
     ask = KeptKeys((QuestionRef("TrainToy", job.to_params()), QuestionRef("KeptToy", {})))
