@@ -106,7 +106,7 @@ CONTROLS: dict[str, Table] = {
     **dict.fromkeys(("CorpusPlan", "CorpusScores"), _MODEL | {
         "passages": "texts-count", "tokens": "texts-length", "source": "texts-source", "texts": "texts-source",
     }),
-    "PatternHeads": _PROMPT | {"cells": "drawn-named"},
+    **dict.fromkeys(("PatternHeads", "LongPatternHeads"), _PROMPT | {"cells": "drawn-named"}),
     "PairTokens": _PROMPT | {"query": None, "other": "site-other", "pairs": None},
     "PatchSites": _HEAD | _TARGET | {"other": "site-other", "site": "site-kind", "pairs": None},
     "SwapRow": _SWAP | nothing("draws"),

@@ -51,6 +51,7 @@ class Request:
 
 
 NO_REQUEST: dict[str, str] = {
+    "LongPatternHeads": "its answer is that of PatternHeads, which is asked",
     "KeptKeys": "its answer is where other answers are kept, which every change of the code moves",
     "Stamps": "its answer is versions and checksums, which every change of the code moves",
     "DescribeModel": "its answer is that of LoadModel, which is asked",

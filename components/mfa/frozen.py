@@ -154,7 +154,7 @@ def _figure(frozen: Frozen, own: np.ndarray, itself: np.ndarray, random: np.ndar
         barmode="group",
         xaxis={"title": {"text": "share of the effect, per cent"}, "zeroline": True},
         yaxis={"autorange": "reversed", "automargin": True},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "xref": "container", "font": {"size": 11}},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "font": {"size": 11}},
         margin={"l": 150, "r": 30, "t": 34, "b": 44},
         uirevision="frozen",
     )

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.errors import UserError
+from analysis.engine.context import Context
+from analysis.errors import Cancelled, UserError
 from analysis.models.trace import trace_prompt
-from analysis.qk.drawn import DRAWS, _patterns, drawn_scores
-from analysis.qk.ops.drawn import PatternHeads
+from analysis.qk import drawn
+from analysis.qk.drawn import _moved, _patterns, drawn_scores
+from analysis.qk.ops.drawn import LongPatternHeads, PatternHeads
 from tests.unit.test_fit import loaded_tiny
 from tests.unit.test_token_heads import TEXT, context, reader  # noqa: F401
 from tests.unit.test_trace_prompts import IDS, eager_attention
@@ -78,15 +80,13 @@ def test_random_patterns_have_the_shape_of_the_drawn_one_and_as_many_cells_in_ea
     for shape in (np.eye(9, k=-1, dtype=bool), np.arange(9)[None] == np.full((9, 1), 2), np.eye(9, dtype=bool)):
         mine = shape & seen
         made = _patterns(mine, seen, 30, 1)
-        assert made is not None and len(made.places) == 61
-        own = np.bincount(made.places[0] // 9, minlength=len(made.rows))
-        for n, places in enumerate(made.places[1:]):
-            row, key = np.divmod(places.numpy(), 9)
-            assert len(set(places.tolist())) == len(places) and seen[made.rows[row], key].all()
-            assert (np.bincount(row, minlength=len(made.rows)) == own).all()
-            assert not mine[made.rows[row], key].any()  # one cell in a row: never the drawn one again
+        assert made is not None and made.keys.shape == (61, len(made.row))
+        query = made.rows[made.row]
+        for n, key in enumerate(made.keys[1:]):
+            assert len(set(zip(query, key, strict=True))) == len(key) and seen[query, key].all()
+            assert not mine[query, key].any()  # one cell in a row: never the drawn one again
             # A column becomes a column as far as it is seen, a diagonal a diagonal.
-            query, last = made.rows[row], int(key[-1])
+            last = int(key[-1])
             if mine.any(0).sum() == 1 and n < 30:
                 assert (key[query >= last] == last).all()
             elif mine.any(0).sum() > 1 and n >= 30:
@@ -108,9 +108,61 @@ def test_an_arbitrary_column_is_not_beyond_chance_where_heads_look_at_columns():
     for key in range(1, 10):
         found = drawn_scores(trace, [(q, key) for q in range(key + 1, 12)], 1, 12)
         assert np.nanmax(found.scores) <= np.quantile(found.chance, 0.95, axis=1).max() + 1e-6, key
-    stopped: list[int] = []
-    drawn_scores(trace, [(5, 1)], 1, 12, check=lambda: stopped.append(1))
-    assert len(stopped) == 1 + 2 * DRAWS  # the layer, and each pattern that is made for it
+
+
+def by_rings(order: np.ndarray, query: np.ndarray, key: np.ndarray, seen: np.ndarray, distances: bool) -> list[int]:
+    """The next key of each cell, from the whole ring of its row."""
+    moved = []
+    for q, k in zip(query, key, strict=True):
+        ring = [q - d for d in order if q >= d and seen[q, q - d]] if distances else [k for k in order if seen[q, k]]
+        moved.append(ring[(ring.index(k) + 1) % len(ring)])
+    return moved
+
+
+@pytest.mark.parametrize("window", [300, 3])
+@pytest.mark.parametrize("distances", [False, True])
+def test_cells_move_as_on_the_whole_ring_of_their_row(window: int, distances: bool) -> None:
+    place = np.arange(300)
+    seen = (place[None] <= place[:, None]) & (place[None] > place[:, None] - window)
+    random = np.random.default_rng(0)
+    query, key = np.nonzero(seen & (random.random(seen.shape) < 400 / seen.sum()))
+    order = random.permutation(300)
+    assert _moved(order, query, key, seen, distances).tolist() == by_rings(order, query, key, seen, distances)
+
+
+def test_pieces_of_rows_give_the_same_and_a_long_one_tells_how_far_it_is(monkeypatch) -> None:
+    trace, _ = trace_prompt(loaded_tiny("gpt_oss"), IDS, False)
+    whole, told = drawn_scores(trace, CELLS, 4, 6, draws=4), []
+    monkeypatch.setattr(drawn, "_CHUNK", 4 * len(IDS) * 2)
+    pieces = drawn_scores(trace, CELLS, 4, 6, draws=4, progress=lambda share, text="", **_: told.append((share, text)))
+    for name in ("scores", "shares", "chance"):
+        assert np.allclose(getattr(whole, name), getattr(pieces, name), atol=1e-6, equal_nan=True)
+    assert [t for n, t in enumerate(told) if t not in told[:n]] == [(n / 4, f"layer {n}") for n in range(4)]
+
+
+def test_a_long_pattern_is_cancelled_between_two_layers_and_leaves_nothing(context, monkeypatch) -> None:  # noqa: F811
+    job = LongPatternHeads(text=TEXT, cells=((3, 2), (9, 8)))
+    read: list[int] = []
+
+    class Ended(Context):
+        """Whoever asked has pressed Cancel by the second layer."""
+
+        def check(self) -> None:
+            if len(read) == 2:
+                raise Cancelled
+
+    gathered = drawn._gathered
+    monkeypatch.setattr(
+        drawn, "_gathered", lambda record, *rest: (read.append(record.layer), gathered(record, *rest))[1]
+    )
+    ended = Ended(context.residents, context.store, context.memory)
+    with pytest.raises(Cancelled):
+        ended.perform(job)
+    assert read == [0, 1] and context.stored(job) is None
+    again = context.perform(job)
+    assert read == [0, 1, 0, 1, 2, 3] and context.stored(job) is not None
+    live = PatternHeads(text=TEXT, cells=job.cells).run(context)
+    assert np.array_equal(again.arrays["scores"], live.scores)
 
 
 def test_the_operation_refuses_what_cannot_be_drawn(context):  # noqa: F811

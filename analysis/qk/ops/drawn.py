@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from analysis.engine.context import Context
+from analysis.engine.question import Kind
 from analysis.errors import UserError
 from analysis.fields import whole
 from analysis.qk.answers.prompt import DrawnHeads
+from analysis.qk.ops.parts import shortened
 from analysis.qk.ops.prompt import OnPrompt
 
 MOST_CELLS = 8192
+LIVE_TOKENS = 400
+"""Tokens of a prompt up to which it is asked live (half a second); longer ones are a job."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class PatternHeads(OnPrompt[DrawnHeads]):
             raise UserError(f"This prompt has tokens 0 to {last}, and the pattern has others. Draw it anew.", "cells")
         if any(key > query for query, key in self.cells):
             raise UserError("A key that comes after its query cannot be seen. Draw on and below the diagonal.", "cells")
-        found = drawn_scores(trace, self.cells, facts.layers, facts.heads, check=context.check)
+        found = drawn_scores(trace, self.cells, facts.layers, facts.heads, progress=context.progress)
         if not found.rows:
             raise UserError(
                 "Of these queries all that they see was drawn, so every head would do. Leave some cells out.", "cells"
@@ -54,3 +59,13 @@ class PatternHeads(OnPrompt[DrawnHeads]):
         chance = float(np.quantile(found.chance, 0.95, axis=1).max())
         cells = len(set(self.cells))
         return DrawnHeads(found.scores, found.shares, found.uniform, chance, DRAWS, found.rows, cells)
+
+
+@dataclass(frozen=True)
+class LongPatternHeads(PatternHeads):
+    """The same on a long prompt, as a job: it takes seconds to minutes, tells how far it is, and can be cancelled."""
+
+    kind: ClassVar[Kind] = "job"
+
+    def describe(self) -> str:
+        return f"Heads by a drawn pattern on “{shortened(self.text)}”"
