@@ -69,3 +69,6 @@ class LongPatternHeads(PatternHeads):
 
     def describe(self) -> str:
         return f"Heads by a drawn pattern on “{shortened(self.text)}”"
+
+    def run(self, context: Context) -> DrawnHeads:
+        return super().run(context)
