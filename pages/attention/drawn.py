@@ -96,10 +96,11 @@ def drawn_row(drawn: str) -> Node:
     Input("drawn-cells", "data"),
     Input("reading", "data"),
     Input("score", "value"),
+    Input("drawn-done", "data"),
     State("session", "data"),
     prevent_initial_call=True,
 )
-def ask_drawn(cells: Json, question: Json, score: str, session: str) -> tuple[Json, Node, str, bool]:
+def ask_drawn(cells: Json, question: Json, score: str, _done: Json, session: str) -> tuple[Json, Node, str, bool]:
     """Every head's attention on the drawn cells; on a long prompt only where it was measured before."""
     if score != DRAWN_SCORE or not question:
         raise PreventUpdate
@@ -129,7 +130,7 @@ def _kind(reading: Reply[Reading]) -> type[PatternHeads]:
 
 
 @callback(
-    Output("drawn-asked", "data", allow_duplicate=True),
+    Output("drawn-done", "data"),
     Output("drawn-error", "children", allow_duplicate=True),
     Input("drawn-start", "n_clicks"),
     State("drawn-cells", "data"),
@@ -140,15 +141,14 @@ def _kind(reading: Reply[Reading]) -> type[PatternHeads]:
     progress=[Output("drawn-bar", "value"), Output("drawn-text", "children")],
     progress_default=["0", ""],
     running=[(Output("drawn-start", "disabled"), True, False), (Output("drawn-stop", "disabled"), False, True)],
-    # What is drawn meanwhile is another question: the answer to this one would stand beside cells that it is not of.
-    cancel=[Input("drawn-stop", "n_clicks"), Input("drawn-cells", "data")],
+    cancel=[Input("drawn-stop", "n_clicks")],
     interval=300,
     prevent_initial_call=True,
 )
 def measure(
     set_progress: Relay, clicks: int | None, cells: Json, question: Json, session: str, address: str
 ) -> tuple[Json, Node]:
-    """The same on a long prompt, as a job."""
+    """The same on a long prompt, as a job. What is drawn by its end is looked up then, and may be another pattern."""
     if not clicks or not question:
         raise PreventUpdate
     reading = reading_of(question)

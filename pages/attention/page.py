@@ -161,6 +161,7 @@ def _stores(state: AttentionState) -> list[Node]:
         *over_texts.stores(),
         dcc.Store(id="drawn-cells", data=drawn_cells(state.drawn)),
         dcc.Store(id="drawn-asked"),
+        dcc.Store(id="drawn-done"),
         *steered.stores(state.steer),
         html.Div(id="strip-sink", hidden=True),
     ]
