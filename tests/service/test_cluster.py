@@ -158,10 +158,10 @@ def test_the_process_that_minds_a_worker_comes_back_with_another_one(lab: Lab) -
     worker, job = lab.pid_of(two), lab.begin("minded", two)
     psutil.Process(worker).parent().kill()  # type: ignore[union-attr]
     with pytest.raises(WorkerGone, match="minds the worker has stopped"):
-        job.result(20)
-    until(lambda: dead(worker), 20, "a worker that nobody minds ends")
+        job.result(60)
+    until(lambda: dead(worker), 60, "a worker that nobody minds ends")
     assert lab.ask(UseModel(two)).result(60)
-    until(lambda: len([h for h in lab.client.hosts() if h.worker]) == 2, 60, "Ray has started it again")
+    until(lambda: len([h for h in lab.client.hosts() if h.worker]) == 2, 180, "Ray has started it again")
     until(lambda: (row := lab.row("minded")) is not None and row.state == "failed")
 
 
