@@ -298,10 +298,11 @@ def test_the_prompt_goes_to_the_attention_page(client: FlaskClient) -> None:
 
     assert opened() == ("whole\nAnswer: ", "") and client is not None
     assert opened(text="x" * 6_000)[0] == "x" * 6_000  # too long for an address, kept as a file
-    text, said = opened(text="x" * 30_000)
+    assert opened(text="x" * 30_000)[0] == "x" * 30_000
+    text, said = opened(text="x" * 300_000)
     assert text == "".join(p.text for p in TYPED[1:-1]) and "question and chain only" in said
-    long = [piece("question", "x" * 30_000)]
-    assert "too long" in text_of(item.attention_link(reading(text="x" * 30_000, pieces=long), ModelSpec("default")))
+    long = [piece("question", "x" * 300_000)]
+    assert "too long" in text_of(item.attention_link(reading(text="x" * 300_000, pieces=long), ModelSpec("default")))
 
 
 # Scores

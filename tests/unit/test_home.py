@@ -55,5 +55,8 @@ def test_the_talk_is_a_page_of_scripts_that_are_there(client: FlaskClient) -> No
     paths = re.findall(r'(?:src|href|data-plotly)="([^"]+)"', text)
     assert len(paths) > 10 and {client.get(path.partition("?")[0]).status_code for path in paths} == {200}
     page = client.get("/").get_data(as_text=True)
-    assert "/talk/" not in page and "tour.js" in page, "the scripts of a talk do not load with every page"
+    (together,) = re.findall(r'src="(/together/[^"]+)"', page)
+    scripts = client.get(together).get_data(as_text=True)
+    assert "/talk/" not in page and "/* talk/" not in scripts, "the scripts of a talk do not load with every page"
+    assert "/* tour.js */" in scripts
     assert Path(__file__).resolve().parents[2].joinpath("assets/talk/talk.js").exists()

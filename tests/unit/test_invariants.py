@@ -132,9 +132,11 @@ def test_lost_parts_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_wrong_head_map_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    def shifted(self: recording.LayerAttention, heads: slice = slice(None), rows: slice = slice(None)) -> torch.Tensor:
+    def shifted(
+        self: recording.LayerAttention, heads: slice = slice(None), rows: slice = slice(None), keys: slice = slice(None)
+    ) -> torch.Tensor:
         index = torch.arange(self.queries.shape[1])[heads] % self.keys.shape[1]
-        return self.queries[:, heads, rows].float() @ self.keys[:, index].float().mT
+        return self.queries[:, heads, rows].float() @ self.keys[:, :, keys][:, index].float().mT
 
     with damaged(monkeypatch, recording.LayerAttention, "raw_logits", shifted):
         assert not only(measured("llama"), "reads key head").holds
