@@ -20,10 +20,10 @@ pytestmark = pytest.mark.browser
     [
         ("", "The prompt is empty"),
         ("cat", "one token long"),
-        ("word " * 20_000, "100,000 characters"),
+        ("word " * 20_000, "20,001 tokens long; the limit here is 8,192"),
         ("one\x07two and three", "control characters (U+0007)"),
     ],
-    ids=["empty", "one token", "100,000 characters", "control characters"],
+    ids=["empty", "one token", "20,000 words", "control characters"],
 )
 def test_prompts_that_cannot_be_read(page: Page, text: str, says: str) -> None:
     before = page.inner_text("#answer")

@@ -21,12 +21,16 @@ def test_the_theme_is_the_systems_until_one_is_chosen_and_then_that_of_last_time
     page = scripted()
     assert page.evaluate(THEME) == "light" and page.evaluate("dash_clientside.attune.initTheme()") == "light"
     told = page.evaluate(
-        """() => { window.drawn = []; window.Plotly = { relayout: (plot, what) => drawn.push(what.template) };
-        document.body.innerHTML = "<div class=js-plotly-plot></div>"; document.body.firstChild.layout = {};
-        const toggle = dash_clientside.attune.toggleTheme, templates = { light: "L", dark: "D" };
+        """() => { window.drawn = []; const scale = (diverging) => ({ layout: { colorscale: { diverging } } });
+        window.Plotly = { relayout: (plot, what) => drawn.push(what.template.layout.colorscale.diverging),
+                          restyle: (plot, what, traces) => drawn.push([what.colorscale[0], traces]) };
+        document.body.innerHTML = "<div class=js-plotly-plot></div>";
+        const plot = document.body.firstChild;
+        plot.layout = {}; plot.data = [{}, { colorscale: ["L"] }, { colorscale: ["x"] }];
+        const toggle = dash_clientside.attune.toggleTheme, templates = { light: scale(["L"]), dark: scale(["D"]) };
         return [toggle(0, templates), toggle(1, templates), drawn]; }"""
     )
-    assert told == ["unchanged", "dark", ["D"]] and page.evaluate(THEME) == "dark"
+    assert told == ["unchanged", "dark", [["D"], [["D"], [1]]]] and page.evaluate(THEME) == "dark"
     page = scripted()
     assert page.evaluate(THEME) == "dark", "the theme of last time goes before the system's"
     page.evaluate("() => localStorage.clear()")
