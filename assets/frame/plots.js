@@ -1,6 +1,7 @@
 // When figures are drawn. To read Plotly takes as long as to read all other scripts, and each plot of a page with many tabs
 // takes more, also an empty one behind a tab that nobody has opened. So Plotly is read once there is a figure that can be
-// seen; a figure behind a closed tab is drawn when the tab is opened, and an empty one when there is nothing else to do.
+// seen, and, unless that is what the page is opened for, once the page has its first answers; a figure behind a closed tab
+// is drawn when the tab is opened, and an empty one when there is nothing else to do.
 //
 // What stands here for Plotly until then has what Dash's graph calls: `react`, of which the newest figure is kept, `on`,
 // whose handlers are kept as well, and `Plots.resize` and `purge`, for which there is nothing to do before a drawing.
@@ -27,6 +28,7 @@
   }
 
   const isEmpty = ([figure]) => !(figure && figure.data && figure.data.length);
+  const isAnswer = (gd) => !!gd.closest("[data-plot=answer]"); // the figure that its page is opened for
   const isSeen = (gd) => gd.isConnected && gd.checkVisibility();
 
   /** Plotly's own, but for an element that was never drawn: it waits until it should be. */
@@ -73,7 +75,7 @@
     const { figure } = waiting.get(gd) || {};
     if (!figure) return;
     const draw = async () => {
-      if (!coming) await quiet();
+      if (!coming && !isAnswer(gd)) await quiet();
       await plotly();
       await new Promise((go) => setTimeout(go)); // an answer that came meanwhile is shown before the next figure is drawn
       // A newer figure has been taken care of by itself.

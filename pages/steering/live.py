@@ -129,6 +129,7 @@ def _next() -> Node:
     return html.Div(
         [NEXT.layout(html.Div(id="next-price", className="attune-price")), html.Div(id="next-error")],
         className="attune-next",
+        **{"data-plot": "answer"},  # what the page is opened for is drawn at once (assets/frame/plots.js)
     )
 
 
