@@ -7,11 +7,13 @@ in it is left out, and the rest is cut.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import logging.handlers
 import os
 import re
+import sys
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,12 +69,25 @@ def private(text: str) -> str:
     return _QUOTED.sub("“…”", " ".join(text.split()))[:_LONGEST]
 
 
+class LogFile(logging.handlers.RotatingFileHandler):
+    """Two megabytes with two older ones kept. What the disk does not take goes to the standard error, a line each."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say what could not be written, and why; of a bug with its traceback."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        with contextlib.suppress(OSError, ValueError):
+            print(f"not in the log ({error.strerror}): {self.format(record)}", file=sys.stderr)
+
+
 def log_to(path: Path) -> None:
     """Let this process log into ``path``, private to its user, begun anew at two megabytes with two older ones kept.
 
     ``ATTUNE_LOG`` set to "json" makes each line a JSON object.
     """
-    handler = logging.handlers.RotatingFileHandler(path, maxBytes=MAX_BYTES, backupCount=2, encoding="utf-8")
+    handler = LogFile(path, maxBytes=MAX_BYTES, backupCount=2, encoding="utf-8")
     handler.setFormatter(LineFormatter() if os.environ.get("ATTUNE_LOG") == "json" else PrivateFormatter())
     path.chmod(0o600)
     logging.basicConfig(level=logging.INFO, handlers=[handler])

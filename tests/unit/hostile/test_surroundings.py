@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import logging
@@ -22,7 +23,7 @@ from analysis.engine.client import OperationFailed, WorkerGone
 from analysis.engine.scheduler import bug
 from analysis.engine.supervisor import QUIET_HUB, Supervisor
 from analysis.home import folder, home
-from analysis.logs import LineFormatter, PrivateFormatter, log_to, private
+from analysis.logs import LineFormatter, LogFile, PrivateFormatter, log_to, private
 from analysis.status import JobRow
 from components.frame.shell import is_own_path, job_rows
 from pages.frame.security import secret_key
@@ -235,3 +236,16 @@ def test_the_worker_starts_with_telemetry_and_conversion_off(tmp_path: Path, mon
     )
     monkeypatch.undo()
     subprocess.run([sys.executable, "-c", code], env={**os.environ, **QUIET_HUB}, check=True, timeout=60)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_what_a_full_disk_does_not_take_of_a_log_is_one_line_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
+    handler = LogFile("/dev/full", maxBytes=2_000, backupCount=2, encoding="utf-8")
+    handler.setFormatter(PrivateFormatter())
+    for _ in range(2):
+        handler.emit(logging.makeLogRecord({"name": "attune.x", "levelname": "WARNING", "msg": "it stays in memory"}))
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2 and all(line.startswith("not in the log (No space left") for line in said)
+    assert all(line.endswith("WARNING attune.x it stays in memory") for line in said)
+    with contextlib.suppress(OSError):
+        handler.close()
