@@ -44,7 +44,7 @@ PROMPTS = (
 )
 CALLBACKS = "/_dash-update-component"
 TEXT_TOKENS = 12
-TIMED = ("fit-estimate",)
+TIMED = ("fit-estimate", "out-cost")
 """Outputs that say how long something will take, from what has been measured until then."""
 LOOKS = 10
 """How often memory is looked at."""
