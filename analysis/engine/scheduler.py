@@ -4,7 +4,8 @@ Live tasks go before streams of text, and those before jobs; a running task lets
 in a fresh context so that no tap of its own can touch them. Streams take turns by steps, each in a strand, so that
 nobody waits for another's whole text. Equal requests share one task, which is cancelled when its last subscriber
 leaves; a stream is not shared, since who comes late would miss its beginning. In the slot of one widget of one session
-the newest request replaces a queued older one, and ends a running stream, for that session alone.
+the newest request replaces a queued older one, and ends a running stream, for that session alone. Live tasks of a kind
+that lately took a moment go before the other ones, and between two parts of a longer one that offers the gap.
 ``emit`` functions must not block: they are called from the compute thread and under the lock.
 """
 

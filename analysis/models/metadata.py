@@ -17,10 +17,9 @@ from analysis.models.metadata_facts import Facts, Stored, gb
 from analysis.models.metadata_folder import from_folder
 from analysis.models.metadata_gguf import from_gguf
 from analysis.models.metadata_hub import from_hub
-from analysis.models.model_facts import ModelEstimate
+from analysis.models.model_facts import ITEM_BYTES, ModelEstimate
 from analysis.models.spec import EIGHT_BIT, ModelSpec, check_local
 
-ITEM_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 _ROOM = 256_000_000
 
 

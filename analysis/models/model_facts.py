@@ -7,6 +7,9 @@ from typing import Annotated, Any
 
 from analysis.answer import Incidental
 
+ITEM_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+"""Bytes of a number, by the types in which models are held."""
+
 
 @dataclass(frozen=True)
 class ModelFacts:
@@ -56,6 +59,11 @@ class ModelFacts:
     proof: list[str] = field(default_factory=list)
     proof_seconds: Annotated[float, Incidental()] = 0.0
     eight_bit: bool = False
+
+    @property
+    def item_bytes(self) -> int:
+        """Bytes of a number that passes give; 4 where its type is none of :data:`ITEM_BYTES`."""
+        return ITEM_BYTES.get(self.dtype, 4)
 
     @property
     def numbers(self) -> str:

@@ -83,7 +83,7 @@ def parts_cost(
     blocks = loaded.facts.layers
     rows = sum(blocks - layer for layer in layers) / blocks + 2
     numbers = kept + together * block_numbers(loaded)
-    return Cost(rows * ids * per_token, _size(loaded) * ids * numbers + 4 * squares * ids * ids)
+    return Cost(rows * ids * per_token, loaded.facts.item_bytes * ids * numbers + 4 * squares * ids * ids)
 
 
 def reading_cost(loaded: LoadedModel, tokens: int) -> Cost:
@@ -95,7 +95,7 @@ def reading_cost(loaded: LoadedModel, tokens: int) -> Cost:
     looks: float = loaded.extras[_LOOKS]
     maps = len(facts.attention_layers) * (tokens / _SQUARE) ** 2
     seconds = tokens * token_seconds(loaded, tokens, 0.0) + looks * maps
-    size = _size(loaded) * tokens * block_numbers(loaded) + _PIECES * PIECE
+    size = loaded.facts.item_bytes * tokens * block_numbers(loaded) + _PIECES * PIECE
     return Cost(seconds, held_bytes(facts, tokens) + size)
 
 
@@ -116,10 +116,6 @@ def _look_seconds(loaded: LoadedModel) -> float:
         sums.result()["entropy"].cpu()
         best = min(best, time.perf_counter() - began)
     return best
-
-
-def _size(loaded: LoadedModel) -> int:
-    return {"float16": 2, "bfloat16": 2, "float64": 8}.get(loaded.facts.dtype, 4)
 
 
 def block_numbers(loaded: LoadedModel) -> int:

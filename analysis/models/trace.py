@@ -116,8 +116,8 @@ def trace_prompt(
 
 def held_bytes(facts: ModelFacts, tokens: int) -> int:
     """Bytes of the queries, keys and values of a prompt in all layers, about."""
-    size = {"float16": 2, "bfloat16": 2, "float64": 8}.get(facts.dtype, 4)
-    return size * tokens * facts.head_width * len(facts.attention_layers) * (facts.heads + 2 * facts.key_heads)
+    numbers = facts.head_width * len(facts.attention_layers) * (facts.heads + 2 * facts.key_heads)
+    return facts.item_bytes * tokens * numbers
 
 
 def longest_trace(facts: ModelFacts) -> int:

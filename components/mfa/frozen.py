@@ -69,7 +69,8 @@ def claim(frozen: Frozen) -> str:
     words = f"its words ({frozen.subject})"
     if frozen.subject == ASKED:
         words = f"“{frozen.tokens[0].strip('␣ ')}”, {ASKED},"
-    lead = f"After “{frozen.label.strip('␣ ')}” the set-up changes the log-odds of {words} by {total:+.2f} nats"
+    much = "less than 0.01" if abs(total) < 0.005 else f"{total:+.2f}"
+    lead = f"After “{frozen.label.strip('␣ ')}” the set-up changes the log-odds of {words} by {much} nats"
     if abs(total) < LEAST:
         return f"{lead}, too little to be shared out among parts."
     own, itself, random = shares(frozen)

@@ -51,6 +51,7 @@ def test_the_sentence_gives_shares_what_stays_and_what_random_directions_do() ->
 def test_too_little_is_not_shared_out_and_alike_is_called_so() -> None:
     small = answer(target=0.01 * answer().target)
     assert "too little to be shared out" in claim(small)
+    assert "by less than 0.01 nats, too little" in claim(answer(target=-1e-4 * answer().target))
     assert "share MLPs" not in frozen_bars.draw(small, NoOptions(), "dark").numbers
     alike = np.array([effect(0.2, 0.3, 1.5, 0.0), *answer().raised[1:].tolist()], np.float32)
     assert "within their range" in claim(answer(raised=alike))
